@@ -1,0 +1,94 @@
+/**
+ * One rate budget per scope, shared by everything in this process that uses the same credential.
+ *
+ * A budget knows the declared limits (so many requests in a window), how many requests may be under way at once, and
+ * a pause: when the service says 429, the whole scope waits, not just the request that was hit. The limits are kept
+ * as a sliding window, which is never looser than a service's own fixed window.
+ */
+import { setTimeout as sleep } from "node:timers/promises";
+import pLimit from "p-limit";
+import { GroupSyncError } from "../errors.js";
+import type { RateScope } from "../provider.js";
+
+/** What kind of request wants to go out. */
+export type Effect = "read" | "write";
+
+/** Told when a request has to wait for its turn under a limit. */
+export type OnWait = (scope: string, delayMs: number, reason: string) => void;
+
+/** See the module's description. */
+export interface RateBudget {
+  /** Runs `send` when the limits allow it. Waiting ends at once when the signal aborts. */
+  run<T>(effect: Effect, send: () => Promise<T>, signal: AbortSignal | undefined, onWait: OnWait): Promise<T>;
+  /** Nothing of this scope goes out before `until` (milliseconds since the epoch). */
+  pause(until: number): void;
+}
+
+/** The limits of a budget. */
+export interface BudgetLimits {
+  readonly rates: readonly Omit<RateScope, "source">[];
+  readonly reads: number;
+  readonly writes: number;
+}
+
+/** Waits that are too short to be worth a word. */
+const UNSPOKEN_WAIT_MS = 50;
+
+/** Makes a budget. Most callers want {@link sharedBudget}. */
+export function createRateBudget(limits: BudgetLimits, now: () => number = Date.now): RateBudget {
+  const lanes = { read: pLimit(limits.reads), write: pLimit(limits.writes) };
+  const windows = limits.rates.map((rate) => ({ rate, sent: [] as number[] }));
+  let pausedUntil = 0;
+
+  /** When the next request of this kind may go, and which limit says so. Takes the place if that is now. */
+  function takeTurn(
+    effect: Effect,
+  ): { readonly at: number; readonly scope: string; readonly reason: string } | undefined {
+    const time = now();
+    if (pausedUntil > time) return { at: pausedUntil, scope: "service", reason: "the service asked to wait" };
+    const counting = windows.filter(({ rate }) => rate.counts === "all" || rate.counts === effect);
+    for (const { rate, sent } of counting) {
+      while (sent[0] !== undefined && sent[0] <= time - rate.windowMs) sent.shift();
+      const oldest = sent[0];
+      if (sent.length >= rate.requests && oldest !== undefined) {
+        return {
+          at: oldest + rate.windowMs,
+          scope: rate.scope,
+          reason: `${rate.requests} requests per ${rate.windowMs / 1000} s`,
+        };
+      }
+    }
+    for (const { sent } of counting) sent.push(time);
+    return undefined;
+  }
+
+  return {
+    run: (effect, send, signal, onWait) =>
+      lanes[effect](async () => {
+        for (;;) {
+          if (signal?.aborted) throw new GroupSyncError("cancelled", "Stopped before the request was sent.");
+          const wait = takeTurn(effect);
+          if (!wait) return send();
+          const delayMs = Math.max(1, wait.at - now());
+          if (delayMs >= UNSPOKEN_WAIT_MS) onWait(wait.scope, delayMs, wait.reason);
+          await sleep(delayMs, undefined, signal ? { signal } : {}).catch(() => {
+            throw new GroupSyncError("cancelled", "Stopped while waiting for a rate limit.");
+          });
+        }
+      }),
+    pause: (until) => {
+      pausedUntil = Math.max(pausedUntil, until);
+    },
+  };
+}
+
+const budgets = new Map<string, RateBudget>();
+
+/** The budget of a scope, made at first use. `key` names service, address and credential; it is a hash, never a secret. */
+export function sharedBudget(key: string, limits: BudgetLimits): RateBudget {
+  const known = budgets.get(key);
+  if (known) return known;
+  const budget = createRateBudget(limits);
+  budgets.set(key, budget);
+  return budget;
+}
