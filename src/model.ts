@@ -227,11 +227,17 @@ export const GUARDS = [
 /** A guard's name, as in `--allow <guard>[:<group>]`. */
 export type GuardName = (typeof GUARDS)[number];
 
-/** A change that a guard holds back. */
+/** A change that a guard holds back. `reason` says what was found, how much, the limit, and how to acknowledge. */
 export interface HeldChange extends Change {
   readonly guard: GuardName;
-  /** What, how much, the limit, and how to acknowledge; `reason` stays the reason of the change itself. */
-  readonly heldBecause: string;
+  /** Why the change was wanted: the `reason` it would have had if it were not held. */
+  readonly wantedBecause: string;
+}
+
+/** A group that cannot be planned at one provider, and why. Nothing is done to it. */
+export interface TargetProblem {
+  readonly group: string;
+  readonly message: string;
 }
 
 /** A person who could not be matched to exactly one usable account. */
@@ -252,7 +258,7 @@ export interface Precondition {
   readonly version?: string;
   /** SHA-256 over the members read (accounts, roles, states). Absent for a group that has to be created. */
   readonly membersDigest?: string;
-  /** How many direct members were read. */
+  /** How many members were read. */
   readonly memberCount: number;
   readonly evidence?: Evidence;
 }
@@ -274,6 +280,7 @@ export interface ProviderPlan {
   readonly changes: readonly Change[];
   readonly held: readonly HeldChange[];
   readonly unresolved: readonly Unresolved[];
+  readonly problems: readonly TargetProblem[];
   readonly groups: readonly Precondition[];
   /** Things a reader should know: a role that does not exist there, an owner counted as a member, a weak proof. */
   readonly notes: readonly string[];
@@ -405,6 +412,7 @@ export interface ProviderReport {
   readonly type: string;
   readonly outcomes: readonly Outcome[];
   readonly unresolved: readonly Unresolved[];
+  readonly problems: readonly TargetProblem[];
   readonly notes: readonly string[];
   readonly calls: CallCount;
   readonly error?: ErrorSummary;

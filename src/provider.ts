@@ -26,6 +26,8 @@ export interface RoleCapability {
   readonly max: Fact<number | null>;
   /** Whether it can be taken away without taking the membership away. */
   readonly clearable: Fact<boolean>;
+  /** Whether taking it away without naming a successor is held by the guard `role-loss`. */
+  readonly guarded: Fact<boolean>;
 }
 
 /** A limit on requests. Requests of everything in this process that shares `key` share the limit. */

@@ -23,6 +23,8 @@ export interface ConnectionOptions {
   readonly maxAttempts?: number;
   /** First step of the back-off in milliseconds. @default 500 */
   readonly retryDelayMs?: number;
+  /** The service's limit on requests per minute, where yours differs from the documented one. */
+  readonly requestsPerMinute?: number;
   /** A longer wait than this, asked for by the service, ends the run with the time to come back. In milliseconds. @default 180000 */
   readonly maxWaitMs?: number;
 }
@@ -106,7 +108,7 @@ export function createHttpClient(options: HttpClientOptions): HttpClient {
   };
   const scope = createHash("sha256").update(`${baseUrl}\n${options.scopeKey}`).digest("hex");
   const budget = sharedBudget(scope, {
-    rates: options.capabilities.rates,
+    rates: ownRates(options),
     reads: options.capabilities.inFlight.reads.value,
     writes: options.capabilities.inFlight.writes.value,
   });
@@ -159,6 +161,13 @@ export function createHttpClient(options: HttpClientOptions): HttpClient {
     }
   }
   return { send };
+}
+
+function ownRates({ capabilities, requestsPerMinute }: HttpClientOptions): Capabilities["rates"] {
+  if (requestsPerMinute === undefined) return capabilities.rates;
+  return capabilities.rates.map((rate) =>
+    rate.windowMs === 60_000 ? { ...rate, requests: requestsPerMinute, source: "option requestsPerMinute" } : rate,
+  );
 }
 
 /** Waits until the next attempt, or throws the error when there is to be none. */
@@ -225,7 +234,8 @@ async function attemptOnce(
         ...(authorization !== undefined && { authorization }),
         "user-agent": "group-sync",
       },
-      signal: context.signal ? AbortSignal.any([context.signal, deadline]) : deadline,
+      // A write that is under way is never cut off: its outcome would be unknown. It ends by itself, or at the deadline.
+      signal: context.signal && request.effect === "read" ? AbortSignal.any([context.signal, deadline]) : deadline,
     })
     .catch((error: unknown) => {
       count();
@@ -289,7 +299,7 @@ function ownError(
   if (isGroupSyncError(thrown)) return thrown;
   const facts: ErrorFacts = { provider, operation: request.operation };
   const write = request.effect === "write";
-  if (signal?.aborted) {
+  if (signal?.aborted && !write) {
     return new GroupSyncError("cancelled", `Stopped during ${request.operation} at ${provider}.`, {
       ...facts,
       outcomeUnknown: write,
