@@ -1,0 +1,18 @@
+/** Groups values by a key, in order of first appearance. `Map.groupBy` came with Node 21. */
+export function groupBy<K, V>(values: Iterable<V>, keyOf: (value: V) => K): Map<K, V[]> {
+  const groups = new Map<K, V[]>();
+  for (const value of values) {
+    const key = keyOf(value);
+    const group = groups.get(key);
+    if (group) group.push(value);
+    else groups.set(key, [value]);
+  }
+  return groups;
+}
+
+/** Cuts a list into pieces of at most `size`. */
+export function chunk<T>(values: readonly T[], size: number): readonly (readonly T[])[] {
+  const pieces: T[][] = [];
+  for (let start = 0; start < values.length; start += size) pieces.push(values.slice(start, start + size));
+  return pieces;
+}

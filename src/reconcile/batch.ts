@@ -1,0 +1,192 @@
+/**
+ * Changes → calls. Pure: given the capabilities, as few calls as the service allows, none above its caps, and in a
+ * safe order: add first, then roles, then removals, so that a run which stops half-way has given before it takes.
+ */
+import { chunk, groupBy } from "../collections.js";
+import type { Batch, Change, Cost, GroupRef, MemberEdit } from "../model.js";
+import type { Capabilities } from "../provider.js";
+
+/** A batch and the changes that it makes. */
+export interface PlannedBatch<B extends Batch = Batch> {
+  readonly batch: B;
+  readonly changes: readonly Change[];
+}
+
+/** A batch of memberships. */
+export type MembersBatch = Extract<Batch, { kind: "members" }>;
+
+/** The batches of one provider, phase by phase; within a phase, groups are independent of each other. */
+export interface BatchPlan {
+  readonly creates: readonly PlannedBatch<Extract<Batch, { kind: "group.create" }>>[];
+  readonly updates: readonly PlannedBatch<Extract<Batch, { kind: "group.update" }>>[];
+  readonly members: readonly (readonly PlannedBatch<MembersBatch>[])[];
+  readonly deletes: readonly PlannedBatch<Extract<Batch, { kind: "group.delete" }>>[];
+}
+
+/**
+ * Batches for the changes of one provider. `refOf` names a group for a batch; groups that have still to be created
+ * are made first, and their remaining members are batched once their id is known (see {@link buildMemberPhases}).
+ */
+export function buildBatches(
+  changes: readonly Change[],
+  capabilities: Capabilities,
+  refOf: (group: string) => GroupRef,
+): BatchPlan {
+  const onCreate = capabilities.groups.membersOnCreate.value;
+  const carried = new Set<Change>();
+  const creates = changes
+    .filter((change) => change.type === "group.create")
+    .map((create) => {
+      const first = changes
+        .filter((change) => change.type === "member.add" && change.group === create.group)
+        .slice(0, onCreate);
+      for (const change of first) carried.add(change);
+      return {
+        batch: {
+          kind: "group.create" as const,
+          name: create.name ?? create.group,
+          ...(create.description !== undefined && { description: create.description }),
+          add: first.map(editOf),
+        },
+        changes: [create, ...first],
+      };
+    });
+  const updates = changes
+    .filter((change) => change.type === "group.update")
+    .map((change) => ({
+      batch: {
+        kind: "group.update" as const,
+        group: refOf(change.group),
+        ...(change.name !== undefined && { name: change.name }),
+        ...(change.description !== undefined && { description: change.description }),
+      },
+      changes: [change],
+    }));
+  const deletes = changes
+    .filter((change) => change.type === "group.delete")
+    .map((change) => ({ batch: { kind: "group.delete" as const, group: refOf(change.group) }, changes: [change] }));
+  const rest = changes.filter((change) => change.type.startsWith("member.") && !carried.has(change));
+  return { creates, updates, members: buildMemberPhases(rest, capabilities, refOf), deletes };
+}
+
+/** Batches for member changes, phase by phase. A phase starts when the one before it has ended. */
+export function buildMemberPhases(
+  changes: readonly Change[],
+  capabilities: Capabilities,
+  refOf: (group: string) => GroupRef,
+): readonly (readonly PlannedBatch<MembersBatch>[])[] {
+  const adds = changes.filter((change) => change.type === "member.add");
+  const updates = changes.filter((change) => change.type === "member.update");
+  const removes = changes.filter((change) => change.type === "member.remove" && change.invitation === undefined);
+  const withdrawals = changes.filter((change) => change.type === "member.remove" && change.invitation !== undefined);
+  const { add, remove } = capabilities;
+  const phases = capabilities.mixed.value
+    ? [
+        perGroup(
+          byWeight([...adds, ...updates, ...removes]),
+          Math.min(add.accountsPerCall.value, remove.accountsPerCall.value),
+          refOf,
+        ),
+      ]
+    : [
+        inFewestCalls(adds, add.accountsPerCall.value, add.groupsPerCall.value, refOf),
+        perGroup(updates, add.accountsPerCall.value, refOf),
+        inFewestCalls(removes, remove.accountsPerCall.value, remove.groupsPerCall.value, refOf),
+      ];
+  // An invitation is withdrawn by a call of its own.
+  return [...phases, perGroup(withdrawals, 1, refOf)].filter((phase) => phase.length > 0);
+}
+
+/** What carries a role goes first, so that a change of a single manager stays in one call. */
+function byWeight(changes: readonly Change[]): readonly Change[] {
+  const weight = (change: Change) =>
+    change.type === "member.update" || (change.type === "member.add" && change.role !== "member")
+      ? 0
+      : change.type === "member.add"
+        ? 1
+        : 2;
+  return changes.toSorted((left, right) => weight(left) - weight(right));
+}
+
+function perGroup(
+  changes: readonly Change[],
+  size: number,
+  refOf: (group: string) => GroupRef,
+): readonly PlannedBatch<MembersBatch>[] {
+  return [...groupBy(changes, ({ group }) => group)].flatMap(([group, ofGroup]) =>
+    chunk(ofGroup, size).map((piece) => membersBatch([refOf(group)], piece)),
+  );
+}
+
+/**
+ * Where one call takes people × groups, people who are wanted in the very same groups go together: such a product
+ * has no pair that is not wanted. Used only where it needs fewer calls than going group by group.
+ */
+function inFewestCalls(
+  changes: readonly Change[],
+  accountsPerCall: number,
+  groupsPerCall: number,
+  refOf: (group: string) => GroupRef,
+): readonly PlannedBatch<MembersBatch>[] {
+  const simple = perGroup(changes, accountsPerCall, refOf);
+  if (groupsPerCall < 2) return simple;
+  const byAccount = groupBy(changes, (change) => change.account ?? "");
+  const bySignature = groupBy(byAccount.values(), (wanted) =>
+    JSON.stringify(wanted.map(({ group }) => group).toSorted()),
+  );
+  const products = [...bySignature.values()].flatMap((alike) => {
+    const groups = (alike[0] ?? []).map(({ group }) => group);
+    return chunk(groups, groupsPerCall).flatMap((someGroups) =>
+      chunk(alike, accountsPerCall).map((someAccounts) =>
+        membersBatch(
+          someGroups.map(refOf),
+          someAccounts.flat().filter(({ group }) => someGroups.includes(group)),
+        ),
+      ),
+    );
+  });
+  return products.length < simple.length ? products : simple;
+}
+
+/** One batch for changes that all concern all of the groups. */
+export function membersBatch(groups: readonly GroupRef[], changes: readonly Change[]): PlannedBatch<MembersBatch> {
+  const edits = (type: Change["type"]) => [
+    ...new Map(
+      changes.filter((change) => change.type === type).map((change) => [change.account, editOf(change)]),
+    ).values(),
+  ];
+  return {
+    batch: {
+      kind: "members",
+      groups,
+      add: edits("member.add"),
+      update: edits("member.update"),
+      remove: edits("member.remove"),
+    },
+    changes,
+  };
+}
+
+function editOf(change: Change): MemberEdit {
+  return {
+    account: change.account ?? "",
+    role: change.role ?? "member",
+    ...(change.previousRole !== undefined && { previousRole: change.previousRole }),
+    ...(change.invitation !== undefined && { invitation: change.invitation }),
+    ...(change.direct !== undefined && { direct: change.direct }),
+  };
+}
+
+/** A call's own time where nothing limits the rate. */
+const SECONDS_PER_CALL = 0.3;
+
+/** Writing calls, and the seconds that they take under the declared limits. */
+export function estimateCost(changes: readonly Change[], capabilities: Capabilities): Cost {
+  const plan = buildBatches(changes, capabilities, (group) => ({ id: group, name: group }));
+  const calls = plan.creates.length + plan.updates.length + plan.members.flat().length + plan.deletes.length;
+  const sending = (calls * SECONDS_PER_CALL) / Math.max(1, capabilities.inFlight.writes.value);
+  const waiting = capabilities.rates
+    .filter(({ counts }) => counts !== "read")
+    .map(({ requests, windowMs }) => (Math.floor(Math.max(0, calls - 1) / requests) * windowMs) / 1000);
+  return { calls, seconds: Math.ceil(Math.max(sending, ...waiting)) };
+}

@@ -1,0 +1,202 @@
+/**
+ * What differs between a target and its snapshot. Pure, and in one place for all services.
+ *
+ * Absent is not empty: a role that the spec does not mention is left alone. A provider without a role treats its
+ * holder as a plain member. Nothing here knows a guard; everything that could be wished for is listed.
+ */
+import type { Identities } from "../identity.js";
+import type { Change, DesiredMember, Group, Member, Role, Target } from "../model.js";
+import { ROLES } from "../model.js";
+import type { Capabilities } from "../provider.js";
+import type { TargetReading } from "./snapshot.js";
+
+/** A target with everything that would have to change there. */
+export interface TargetDiff {
+  readonly target: Target;
+  readonly reading: TargetReading;
+  readonly changes: readonly Change[];
+  /** People whom the target wants and who could not be matched to a usable account. */
+  readonly unresolved: readonly string[];
+  readonly notes: readonly string[];
+}
+
+/** Compares one target with what was read. `today` (YYYY-MM-DD) decides which memberships have expired. */
+export function diffTarget(
+  reading: TargetReading,
+  identities: Identities,
+  capabilities: Capabilities,
+  today: string,
+): TargetDiff {
+  const { target } = reading;
+  const nothing = { target, reading, changes: [], unresolved: [], notes: [] };
+  if (reading.state === "problem") return nothing;
+  if (target.absent) {
+    return reading.state === "found"
+      ? { ...nothing, changes: [deleteChange(target, reading.snapshot.group)] }
+      : nothing;
+  }
+  const desired = resolveDesired(target, identities, capabilities, today);
+  const actual = reading.state === "found" ? reading.snapshot : undefined;
+  const group: Pick<Change, "group" | "groupId"> = {
+    group: target.group,
+    ...(actual && { groupId: actual.group.id }),
+  };
+  const changes = [
+    ...(actual ? diffGroup(target, actual.group, capabilities) : [createChange(target, capabilities)]),
+    ...diffMembers(target, desired, actual?.members ?? [], identities).map((change) => ({ ...change, ...group })),
+  ];
+  return { target, reading, changes, unresolved: desired.unresolved, notes: desired.notes };
+}
+
+interface Desired {
+  /** By account. */
+  readonly wanted: ReadonlyMap<string, { readonly person: string; readonly role: Role }>;
+  /** Why someone is not wanted (any more), by account. */
+  readonly expired: ReadonlyMap<string, string>;
+  /** Accounts that belong to people who are wanted but cannot be added (disabled): kept if there, not added if not. */
+  readonly kept: ReadonlySet<string>;
+  readonly unresolved: readonly string[];
+  readonly notes: readonly string[];
+}
+
+function resolveDesired(target: Target, identities: Identities, capabilities: Capabilities, today: string): Desired {
+  const wanted = new Map<string, { person: string; role: Role }>();
+  const expired = new Map<string, string>();
+  const kept = new Set<string>();
+  const unresolved: string[] = [];
+  const downgraded = new Map<Role, string[]>();
+  for (const member of target.members) {
+    const resolution = identities.resolutions.get(member.person);
+    if (isExpired(member, today)) {
+      if (resolution?.state === "found") expired.set(resolution.account.id, `membership ended on ${member.until}`);
+      continue;
+    }
+    if (resolution?.state === "found") {
+      const role = effectiveRole(member.role, capabilities);
+      if (role !== member.role) downgraded.set(member.role, [...(downgraded.get(member.role) ?? []), member.person]);
+      wanted.set(resolution.account.id, { person: member.person, role });
+    } else if (resolution?.state !== "none") {
+      unresolved.push(member.person);
+      if (resolution?.account) kept.add(resolution.account.id);
+    }
+  }
+  const notes = [...downgraded].map(
+    ([role, people]) =>
+      `${target.group}: ${target.provider} has no ${role}s; ${people.length === 1 ? people[0] : `${people.length} people`} listed as ${role} ${people.length === 1 ? "is a plain member" : "are plain members"} there`,
+  );
+  return { wanted, expired, kept, unresolved, notes };
+}
+
+function isExpired(member: DesiredMember, today: string): boolean {
+  return member.until !== undefined && member.until < today;
+}
+
+/** The role as the provider knows it: one that it lacks is plain membership. */
+export function effectiveRole(role: Role, capabilities: Capabilities): Role {
+  return role === "member" || capabilities.roles[role] ? role : "member";
+}
+
+function createChange(target: Target, capabilities: Capabilities): Change {
+  return {
+    type: "group.create",
+    group: target.group,
+    name: target.name,
+    ...(target.description !== undefined &&
+      capabilities.groups.description.value && { description: target.description }),
+    reason: "no group of this name exists there",
+  };
+}
+
+function deleteChange(target: Target, group: Group): Change {
+  return {
+    type: "group.delete",
+    group: target.group,
+    groupId: group.id,
+    name: group.name,
+    reason: "the spec says that this group should not exist",
+  };
+}
+
+function diffGroup(target: Target, group: Group, capabilities: Capabilities): readonly Change[] {
+  const renamed = target.name !== group.name;
+  const described =
+    target.description !== undefined &&
+    capabilities.groups.description.value &&
+    target.description !== (group.description ?? "");
+  if (!renamed && !described) return [];
+  const reasons = [
+    ...(renamed ? [`is called "${group.name}" there`] : []),
+    ...(described ? ["the description differs"] : []),
+  ];
+  return [
+    {
+      type: "group.update",
+      group: target.group,
+      groupId: group.id,
+      ...(renamed && { name: target.name, previousName: group.name }),
+      ...(described && target.description !== undefined && { description: target.description }),
+      reason: reasons.join("; "),
+    },
+  ];
+}
+
+type MemberChange = Omit<Change, "group">;
+
+function diffMembers(
+  target: Target,
+  desired: Desired,
+  members: readonly Member[],
+  identities: Identities,
+): readonly MemberChange[] {
+  const additive = target.mode === "additive";
+  const actual = new Map(members.map((member) => [member.account, member]));
+  const adds: MemberChange[] = [];
+  const updates: MemberChange[] = [];
+  const removes: MemberChange[] = [];
+  for (const [account, { person, role }] of desired.wanted) {
+    const member = actual.get(account);
+    const who = { person, account, role };
+    if (!member) adds.push({ type: "member.add", ...who, reason: "listed in the spec, not a member there" });
+    else if (member.role !== role && mayChangeRole(target, member, role) && member.state !== "pending") {
+      updates.push({
+        type: "member.update",
+        ...who,
+        previousRole: member.role,
+        ...(!member.direct && { direct: false }),
+        reason: `is ${member.role} there, listed as ${role}`,
+      });
+    }
+  }
+  for (const member of additive ? [] : members) {
+    if (desired.wanted.has(member.account) || desired.kept.has(member.account)) continue;
+    const person = identities.personOf.get(member.account);
+    const who = { ...(person !== undefined && { person }), account: member.account };
+    const why = desired.expired.get(member.account) ?? "not listed in the spec";
+    if (member.role !== "member" && !target.managed[member.role]) continue;
+    if (target.managed.member && member.direct) {
+      removes.push({
+        type: "member.remove",
+        ...who,
+        role: member.role,
+        ...(member.invitation !== undefined && { invitation: member.invitation }),
+        reason: member.state === "pending" ? `invited, ${why}` : why,
+      });
+    } else if (member.role !== "member" && member.state !== "pending") {
+      updates.push({
+        type: "member.update",
+        ...who,
+        role: "member",
+        previousRole: member.role,
+        reason: `is ${member.role} there, ${why}`,
+      });
+    }
+  }
+  return [...adds, ...updates, ...removes];
+}
+
+/** Whether the spec speaks about the roles involved, and the mode lets a role be taken away. */
+function mayChangeRole(target: Target, member: Member, role: Role): boolean {
+  const raised = ROLES.indexOf(role) > ROLES.indexOf(member.role);
+  if (raised) return true;
+  return target.managed[member.role] && target.mode !== "additive";
+}

@@ -1,0 +1,328 @@
+/**
+ * Decides which changes may go and which are held. Pure, evaluated over everything at once before the first write.
+ *
+ * A guard has a name, a limit, and a message that says what was found, how much, the limit, and how to acknowledge.
+ * Additions are never held but in a group that is not ours to touch (`foreign-group`): whoever is held back keeps
+ * what they have. The order of the guards below is the order in which they are asked; the first that objects to a
+ * change is the one that is named. The counting guards come last and count only what would still be removed.
+ */
+import { groupBy } from "../collections.js";
+import type { Identities } from "../identity.js";
+import { normalizeEmail } from "../identity.js";
+import type { Change, GuardName, GuardSettings, HeldChange, Member, Person, ProviderId, Role } from "../model.js";
+import { ROLES } from "../model.js";
+import type { Capabilities } from "../provider.js";
+import type { TargetDiff } from "./diff.js";
+
+/** An acknowledgement for the run at hand: a guard, everywhere or for one group of the spec. */
+export interface Allowance {
+  readonly guard: GuardName;
+  readonly group?: string;
+}
+
+/** What the guards look at, of one provider. */
+export interface ProviderDiff {
+  readonly provider: ProviderId;
+  readonly capabilities: Capabilities;
+  readonly guards: GuardSettings;
+  readonly identities: Identities;
+  /** The account that the credentials act as. */
+  readonly ownAccount?: string;
+  readonly targets: readonly TargetDiff[];
+}
+
+/** What the guards need to know besides the differences. */
+export interface GuardOptions {
+  /** The limits of the whole run. */
+  readonly guards: GuardSettings;
+  readonly people: Readonly<Record<string, Person>>;
+  readonly allow: readonly Allowance[];
+  /** False: the switch `--no-removals`. */
+  readonly removals: boolean;
+}
+
+/** The changes of one provider, sorted into those that go and those that are held. */
+export interface Guarded {
+  readonly provider: ProviderId;
+  readonly changes: readonly Change[];
+  readonly held: readonly HeldChange[];
+}
+
+/** Guards that no acknowledgement on the command line lifts: there is no proof, or the group is not ours. */
+export const UNLIFTABLE: readonly GuardName[] = ["incomplete-reading", "foreign-group", "no-removals"];
+
+/** Asks all guards about all changes of the run. */
+export function guardChanges(diffs: readonly ProviderDiff[], options: GuardOptions): readonly Guarded[] {
+  const ledgers = diffs.map((diff) => ({
+    diff,
+    targets: diff.targets.map((target) => openLedger(diff, target)),
+  }));
+  for (const { diff, targets } of ledgers) {
+    for (const ledger of targets) guardTarget(ledger, diff, options);
+    guardEmptySource(targets, options);
+  }
+  for (const { diff, targets } of ledgers) {
+    for (const ledger of targets)
+      holdOverLimit([ledger], ledger.diff.target.guards, `the group ${ledger.diff.target.group}`, options);
+    holdOverLimit(targets, diff.guards, `the provider ${diff.provider}`, options);
+  }
+  holdOverLimit(
+    ledgers.flatMap(({ targets }) => targets),
+    options.guards,
+    "the run",
+    options,
+  );
+  return ledgers.map(({ diff, targets }) => ({
+    provider: diff.provider,
+    changes: targets.flatMap((ledger) => ledger.diff.changes.filter((change) => !ledger.held.has(change))),
+    held: targets.flatMap((ledger) => [...ledger.held.values()]),
+  }));
+}
+
+/** One target, and what has been held of it so far. */
+interface Ledger {
+  readonly diff: TargetDiff;
+  readonly members: readonly Member[];
+  readonly held: Map<Change, HeldChange>;
+  readonly identities: Identities;
+}
+
+function openLedger(diff: ProviderDiff, target: TargetDiff): Ledger {
+  const members = target.reading.state === "found" ? target.reading.snapshot.members : [];
+  return { diff: target, members, held: new Map(), identities: diff.identities };
+}
+
+/** A removal takes a membership, a demotion takes a role; both take away access. */
+function isLoss(change: Change): boolean {
+  if (change.type === "member.remove") return true;
+  if (change.type !== "member.update") return false;
+  return rank(change.role) < rank(change.previousRole);
+}
+
+function rank(role: Role | undefined): number {
+  return role === undefined ? 0 : ROLES.indexOf(role);
+}
+
+function isRemoval(change: Change): boolean {
+  return change.type === "member.remove";
+}
+
+function pending(ledger: Ledger, is: (change: Change) => boolean): readonly Change[] {
+  return ledger.diff.changes.filter((change) => is(change) && !ledger.held.has(change));
+}
+
+function hold(
+  ledger: Ledger,
+  changes: readonly Change[],
+  guard: GuardName,
+  options: GuardOptions,
+  message: string,
+): void {
+  const group = ledger.diff.target.group;
+  const liftable = !UNLIFTABLE.includes(guard);
+  if (liftable && options.allow.some((allow) => allow.guard === guard && (allow.group ?? group) === group)) return;
+  const how = liftable ? ` Acknowledge with --allow ${guard}:${group}.` : "";
+  for (const change of changes) {
+    if (ledger.held.has(change)) continue;
+    ledger.held.set(change, { ...change, guard, reason: message + how, wantedBecause: change.reason });
+  }
+}
+
+function guardTarget(ledger: Ledger, provider: ProviderDiff, options: GuardOptions): void {
+  const { target, reading, unresolved } = ledger.diff;
+  if (reading.state !== "found") return;
+  const { group, evidence } = reading.snapshot;
+
+  if (group.kind !== "plain") {
+    const what = { builtin: "a built-in group", directory: "kept by a directory (LDAP)", dynamic: "filled by rules" }[
+      group.kind
+    ];
+    hold(
+      ledger,
+      ledger.diff.changes,
+      "foreign-group",
+      options,
+      `"${group.name}" is ${what}; its membership is decided elsewhere and is not touched.`,
+    );
+  }
+  if (!options.removals) {
+    hold(
+      ledger,
+      pending(ledger, (change) => isLoss(change) || change.type === "group.delete"),
+      "no-removals",
+      options,
+      "Removals are switched off for this run (--no-removals).",
+    );
+  }
+  hold(
+    ledger,
+    pending(ledger, (change) => change.type === "group.delete"),
+    "group-delete",
+    options,
+    `Deleting "${group.name}" takes it from its ${ledger.members.length} members, and what was shared with it may be lost for good.`,
+  );
+  if (!evidence.complete) {
+    hold(
+      ledger,
+      pending(ledger, isLoss),
+      "incomplete-reading",
+      options,
+      `The members could not be read whole: ${evidence.because}. Nobody is removed on the word of such a reading; run again.`,
+    );
+  }
+  const doubtful = unresolved.filter((person) => ledger.identities.resolutions.get(person)?.state !== "disabled");
+  if (doubtful.length > 0) {
+    hold(
+      ledger,
+      pending(ledger, isLoss),
+      "unresolved-person",
+      options,
+      `${listed(doubtful)} could not be found there, so it is not certain who the others are. Pin the account, or say accounts.${provider.provider}: null.`,
+    );
+  }
+  const own = pending(
+    ledger,
+    (change) => isLoss(change) && change.account !== undefined && change.account === provider.ownAccount,
+  );
+  hold(ledger, own, "own-account", options, "This is the account that group-sync itself acts as.");
+
+  const isProtected = protection(ledger, target.guards.protect, options.people);
+  const shielded = pending(ledger, (change) => isLoss(change) && isProtected(change));
+  hold(ledger, shielded, "protected-person", options, "Protected by guards.protect.");
+
+  if (reading.matchedBy !== "id" && !target.adopt) {
+    hold(
+      ledger,
+      pending(ledger, isLoss),
+      "adoption",
+      options,
+      `"${group.name}" was there before us and was found by its name alone, so additions go and removals wait until it is adopted: pin its id, or set adopt: true.`,
+    );
+  }
+  guardRoles(ledger, provider, options);
+  guardEmptyGroup(ledger, options);
+}
+
+function guardRoles(ledger: Ledger, { capabilities }: ProviderDiff, options: GuardOptions): void {
+  for (const role of ["manager", "owner"] as const) {
+    const capability = capabilities.roles[role];
+    if (!capability) continue;
+    const takesRole = (change: Change) =>
+      isLoss(change) && (change.previousRole ?? change.role) === role && (isRemoval(change) || change.role !== role);
+    const gains = ledger.diff.changes.filter(
+      (change) =>
+        change.role === role && (change.type === "member.add" || (change.type === "member.update" && !isLoss(change))),
+    );
+    if (capability.guarded.value && gains.length === 0) {
+      hold(
+        ledger,
+        pending(ledger, takesRole),
+        "role-loss",
+        options,
+        `Takes away the role ${role} without naming a successor.`,
+      );
+    }
+    // Owners are the last resort of a group; where a service has none, its managers are.
+    if (role === "manager" && capabilities.roles.owner) continue;
+    const holders = ledger.members.filter((member) => member.role === role && member.state !== "pending").length;
+    const losses = pending(ledger, takesRole);
+    // One held loss less, one holder more: hold from the end until enough remain.
+    const wanted = Math.min(ledger.diff.target.guards.minOwners, holders);
+    const left = holders - losses.length + gains.length;
+    if (losses.length > 0 && left < wanted) {
+      hold(
+        ledger,
+        losses,
+        "last-owner",
+        options,
+        `Would leave ${left} of ${holders} ${role}s; guards.minOwners is ${ledger.diff.target.guards.minOwners}.`,
+      );
+    }
+  }
+}
+
+function guardEmptyGroup(ledger: Ledger, options: GuardOptions): void {
+  const removals = pending(ledger, isRemoval);
+  const present = ledger.members.filter((member) => member.state !== "pending").length;
+  const removed = removals.filter((change) => change.invitation === undefined).length;
+  const added = ledger.diff.changes.filter((change) => change.type === "member.add").length;
+  if (removed === 0 || present - removed + added > 0) return;
+  hold(ledger, removals, "empty-group", options, `Would remove all ${present} members and leave the group empty.`);
+}
+
+/** Every group of a provider wanted empty looks like a source that failed, not like a wish. */
+function guardEmptySource(targets: readonly Ledger[], options: GuardOptions): void {
+  const managed = targets.filter(({ diff }) => diff.target.managed.member && !diff.target.absent);
+  const affected = managed.filter((ledger) => ledger.diff.changes.some(isRemoval));
+  if (affected.length < 2 || managed.some(({ diff }) => diff.target.members.length > 0)) return;
+  for (const ledger of affected) {
+    hold(
+      ledger,
+      pending(ledger, isLoss),
+      "empty-source",
+      options,
+      `The spec wants all ${managed.length} groups of this provider empty, as it would if its source had failed.`,
+    );
+  }
+}
+
+/**
+ * `maxRemovals`: either limit holds the removals it concerns. One removal never trips the percentage; a group that
+ * it would empty is held by its own guard, before.
+ */
+function holdOverLimit(ledgers: readonly Ledger[], limits: GuardSettings, what: string, options: GuardOptions): void {
+  const { count, percent } = limits.maxRemovals;
+  const byLedger = ledgers.map((ledger) => ({ ledger, removals: pending(ledger, isRemoval) }));
+  const removals = byLedger.reduce((sum, entry) => sum + entry.removals.length, 0);
+  const members = ledgers.reduce((sum, ledger) => sum + ledger.members.length, 0);
+  const share = members === 0 ? 0 : (removals / members) * 100;
+  const overCount = removals > count;
+  const overPercent = removals > 1 && share > percent;
+  if (!overCount && !overPercent) return;
+  const limit = overCount ? `more than ${count} at once` : `more than ${percent} %`;
+  const message = `${removals} of ${members} memberships of ${what} would be removed (${share.toFixed(1)} %): ${limit} (guards.maxRemovals).`;
+  for (const { ledger, removals: changes } of byLedger) hold(ledger, changes, "max-removals", options, message);
+}
+
+function protection(
+  ledger: Ledger,
+  protect: readonly string[],
+  people: Readonly<Record<string, Person>>,
+): (change: Change) => boolean {
+  if (protect.length === 0) return () => false;
+  const emails = new Map(ledger.members.map((member) => [member.account, member.email]));
+  return (change) => {
+    const person = change.person === undefined ? undefined : people[change.person];
+    const email = change.account === undefined ? undefined : emails.get(change.account);
+    const names = [change.person, change.account, email, person?.email, ...(person?.aliases ?? [])];
+    return names.some((name) => name !== undefined && protect.some((pattern) => matchesGlob(pattern, name)));
+  };
+}
+
+/** `*` stands for any text, `?` for one character; case does not matter. */
+export function matchesGlob(pattern: string, text: string): boolean {
+  const source = normalizeEmail(pattern)
+    .replace(/[.+^${}()|[\]\\]/g, "\\$&")
+    .replaceAll("*", ".*")
+    .replaceAll("?", ".");
+  return new RegExp(`^${source}$`, "su").test(normalizeEmail(text));
+}
+
+function listed(people: readonly string[]): string {
+  const shown = people.slice(0, 3).join(", ");
+  return people.length > 3 ? `${shown} and ${people.length - 3} more` : shown;
+}
+
+/** Reads `<guard>` or `<guard>:<group>`, as on the command line. Undefined when the guard is not known. */
+export function parseAllowance(text: string, guards: readonly GuardName[]): Allowance | undefined {
+  const [name, ...rest] = text.split(":");
+  const guard = guards.find((known) => known === name);
+  if (!guard) return undefined;
+  const group = rest.join(":");
+  return group === "" ? { guard } : { guard, group };
+}
+
+/** Held changes by guard, for a summary. */
+export function countByGuard(held: readonly HeldChange[]): ReadonlyMap<GuardName, number> {
+  return new Map([...groupBy(held, ({ guard }) => guard)].map(([guard, changes]) => [guard, changes.length]));
+}

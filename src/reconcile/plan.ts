@@ -1,0 +1,91 @@
+/** Puts a plan together, and checks one that comes back from a file. Pure but for the clock that is handed in. */
+import { createHash } from "node:crypto";
+import { GroupSyncError } from "../errors.js";
+import type { Change, Member, Plan, ProviderPlan } from "../model.js";
+
+/** A saved plan is good for this long. */
+const PLAN_LIFE_MS = 24 * 60 * 60 * 1000;
+
+/** The plan of a run. */
+export function buildPlan(
+  providers: readonly ProviderPlan[],
+  facts: { readonly specDigest: string; readonly toolVersion: string; readonly now: Date },
+): Plan {
+  const changes = providers.flatMap((provider) => provider.changes);
+  const count = (is: (change: Change) => boolean) => changes.filter(is).length;
+  const held = providers.reduce((sum, provider) => sum + provider.held.length, 0);
+  const unresolved = providers.reduce((sum, provider) => sum + provider.unresolved.length, 0);
+  const unplanned = providers.some((provider) => provider.problems.length > 0 || provider.error);
+  const body = {
+    kind: "plan",
+    formatVersion: 1,
+    createdAt: facts.now.toISOString(),
+    expiresAt: new Date(facts.now.getTime() + PLAN_LIFE_MS).toISOString(),
+    toolVersion: facts.toolVersion,
+    specDigest: facts.specDigest,
+    status: held > 0 || unresolved > 0 || unplanned ? "held" : changes.length > 0 ? "changes" : "in-sync",
+    summary: {
+      create: count(({ type }) => type === "group.create"),
+      rename: count(({ type }) => type === "group.update"),
+      delete: count(({ type }) => type === "group.delete"),
+      add: count(({ type }) => type === "member.add"),
+      role: count(({ type }) => type === "member.update"),
+      remove: count(({ type }) => type === "member.remove"),
+      held,
+      unresolved,
+    },
+    providers,
+  } as const satisfies Omit<Plan, "planId" | "checksum">;
+  const named = { ...body, planId: `plan-${digestOf(body).slice(0, 12)}` };
+  return { ...named, checksum: digestOf(named) };
+}
+
+/** Checks a plan that was saved. Throws `plan-invalid` when it was changed, is too old, or is not a plan at all. */
+export function parsePlan(value: unknown, now: Date): Plan {
+  const invalid = (message: string, hint: string) => new GroupSyncError("plan-invalid", message, { hint });
+  if (
+    typeof value !== "object" ||
+    value === null ||
+    !("kind" in value) ||
+    value.kind !== "plan" ||
+    !("checksum" in value)
+  ) {
+    throw invalid("This is not a plan of group-sync.", "Make one with: group-sync plan --out plan.json");
+  }
+  const { checksum, ...rest } = value as Plan;
+  if (rest.formatVersion !== 1) {
+    throw invalid(
+      `The plan has format version ${String(rest.formatVersion)}; this version reads 1.`,
+      "Make the plan anew with this version.",
+    );
+  }
+  if (digestOf(rest) !== checksum) {
+    throw invalid(
+      "The plan was changed after it was made: its checksum does not fit.",
+      "Plans are not edited by hand; change the spec and plan anew.",
+    );
+  }
+  if (new Date(rest.expiresAt) < now) {
+    throw invalid(`The plan expired on ${rest.expiresAt}.`, "Plan anew: too much may have happened since.");
+  }
+  return value as Plan;
+}
+
+/** SHA-256 over canonical JSON: the order of keys does not matter. */
+export function digestOf(value: unknown): string {
+  return createHash("sha256").update(canonicalJson(value)).digest("hex");
+}
+
+function canonicalJson(value: unknown): string {
+  return JSON.stringify(value, (_, part: unknown) =>
+    typeof part === "object" && part !== null && !Array.isArray(part)
+      ? Object.fromEntries(Object.entries(part).toSorted(([left], [right]) => (left < right ? -1 : 1)))
+      : part,
+  );
+}
+
+/** What a plan remembers of the members it was made from. */
+export function digestMembers(members: readonly Member[]): string {
+  const rows = members.map(({ account, role, direct, state }) => `${account}\n${role}\n${direct}\n${state}`);
+  return digestOf(rows.toSorted());
+}
