@@ -71,6 +71,8 @@ export interface HttpRequest {
   readonly authorization?: string | null;
   /** `write`: may change something, whatever the method (BrainSTEM acts on GET). Decides about retries. */
   readonly effect: Effect;
+  /** The service leaves the body of its 2xx open (NeuroIO's add and remove), so it is not looked at. @default false */
+  readonly ignoreBody?: boolean;
 }
 
 /** A successful answer (2xx). */
@@ -253,6 +255,7 @@ async function attemptOnce(
   const text = typeof response.data === "string" ? response.data : "";
   const parsed = parseJson(text);
   if (response.status >= 200 && response.status < 300) {
+    if (request.ignoreBody) return { status: response.status, data: undefined, headers };
     if (parsed === notJson) {
       throw new GroupSyncError(
         "bad-answer",
@@ -398,10 +401,15 @@ export function findBaseUrlProblem(baseUrl: string): string | undefined {
   if (url.username || url.password)
     return "the address holds a user name or password; credentials have their own keys.";
   if (url.search || url.hash) return `${JSON.stringify(baseUrl)} should end after the path: no ? and no #.`;
-  if (url.protocol === "http:" && !LOOPBACK.test(url.hostname)) {
+  if (url.protocol === "http:" && !isLoopback(baseUrl)) {
     return `${JSON.stringify(baseUrl)} is plain http, which is accepted for loopback addresses only; use https.`;
   }
   return undefined;
+}
+
+/** Whether an address is on this machine. */
+export function isLoopback(baseUrl: string): boolean {
+  return URL.canParse(baseUrl) && LOOPBACK.test(new URL(baseUrl).hostname);
 }
 
 /**

@@ -1,0 +1,359 @@
+/**
+ * Sends the batches of one provider and keeps book of how each change ended.
+ *
+ * A 2xx proves nothing about anybody: a change that was answered is `sent`, and only a reading makes it applied (see
+ * verify.ts). When a batch fails, what happens next depends on what is known:
+ *
+ * - the outcome is unknown, or someone else was faster: read, strike out what is already so, send the rest;
+ * - the service refused it: read, then split it until the bad entry stands alone;
+ * - nothing more can succeed (credentials, a long rate limit, a service that is down): stop this provider.
+ *
+ * Nothing is repeated blindly, creations never: those are looked up.
+ */
+import pLimit from "p-limit";
+import { GroupSyncError, isGroupSyncError, summarizeError } from "../errors.js";
+import type { Batch, BatchResult, Change, ErrorSummary, GroupRef, OutcomeStatus, Snapshot } from "../model.js";
+import type { CallContext, GroupProvider } from "../provider.js";
+import { buildBatches, buildMemberPhases, membersBatch, type MembersBatch, type PlannedBatch } from "./batch.js";
+import type { Meter, SyncEvent } from "./events.js";
+import { readGroupWhole } from "./snapshot.js";
+
+/** How a change stands while a run is under way. */
+export interface Progress {
+  /** `sent`: answered with success, not yet seen by a reading. `open`: not sent. */
+  readonly status: "open" | "sent" | Exclude<OutcomeStatus, "held">;
+  readonly error?: ErrorSummary;
+}
+
+/** The book of one provider: every change of its plan and how it stands. */
+export type Book = Map<Change, Progress>;
+
+/** What {@link applyChanges} came to. */
+export interface Applied {
+  readonly book: Book;
+  /** Ids of the groups that were written to, by their id in the spec. Includes those just created. */
+  readonly groupIds: ReadonlyMap<string, string>;
+  /** Why the provider was given up before its end. */
+  readonly stopped?: GroupSyncError;
+}
+
+/** Everything that applying needs to know. */
+export interface ApplyInput {
+  readonly changes: readonly Change[];
+  readonly provider: GroupProvider;
+  /** The groups as they were read before, by provider id. */
+  readonly before: ReadonlyMap<string, Snapshot>;
+  readonly meter: Meter;
+  readonly signal?: AbortSignal;
+  readonly onEvent: (event: SyncEvent) => void;
+}
+
+const ATTEMPTS_AFTER_READING = 3;
+
+/** Makes the changes so, phase by phase. Never throws for what a service does; the book tells. */
+export async function applyChanges(input: ApplyInput): Promise<Applied> {
+  const { provider, before, meter, signal } = input;
+  const { capabilities } = provider;
+  const book: Book = new Map(input.changes.map((change) => [change, { status: "open" }]));
+  const groupIds = new Map<string, string>();
+  for (const change of input.changes) if (change.groupId !== undefined) groupIds.set(change.group, change.groupId);
+  const versions = new Map<string, string>();
+  for (const [id, { group }] of before) if (group.version !== undefined) versions.set(id, group.version);
+  const limit = pLimit(Math.max(1, capabilities.inFlight.writes.value));
+  let stopped: GroupSyncError | undefined;
+
+  const context = (): CallContext => meter.context(signal);
+  const mark = (changes: readonly Change[], status: Progress["status"], error?: unknown) => {
+    for (const change of changes) {
+      book.set(change, { status, ...(error !== undefined && { error: summarizeError(error) }) });
+    }
+  };
+  const stop = (error: GroupSyncError) => {
+    stopped ??= error;
+  };
+  const mayGoOn = () => {
+    if (signal?.aborted) stop(new GroupSyncError("cancelled", "Stopped on request.", { provider: provider.id }));
+    return stopped === undefined;
+  };
+  const refOf = (group: string): GroupRef => {
+    const id = groupIds.get(group) ?? "";
+    const version = versions.get(id);
+    const name = before.get(id)?.group.name ?? group;
+    return { id, name, ...(version !== undefined && { version }) };
+  };
+
+  /** Sends one batch. Returns the error instead of throwing it. */
+  async function send(batch: Batch, changes: readonly Change[]): Promise<BatchResult | GroupSyncError> {
+    const told = (ok: boolean) => {
+      input.onEvent({ type: "batch", provider: provider.id, kind: batch.kind, changes: changes.length, ok });
+      const done = [...book.values()].filter(({ status }) => status !== "open").length;
+      input.onEvent({ type: "progress", provider: provider.id, phase: "apply", done, total: book.size });
+    };
+    // Any write moves the version on, whether it succeeds or not.
+    const touched = batch.kind === "members" ? batch.groups : batch.kind === "group.create" ? [] : [batch.group];
+    try {
+      const result = await provider.applyBatch(batch, context());
+      mark(changes, "sent");
+      told(true);
+      return result;
+    } catch (error) {
+      told(false);
+      return isGroupSyncError(error)
+        ? error
+        : new GroupSyncError("internal", error instanceof Error ? error.message : "unknown failure", {
+            provider: provider.id,
+          });
+    } finally {
+      for (const { id } of touched) versions.delete(id);
+    }
+  }
+
+  async function create(planned: PlannedBatch<Extract<Batch, { kind: "group.create" }>>): Promise<void> {
+    if (!mayGoOn()) return;
+    const [created] = planned.changes;
+    if (!created) return;
+    let result = await send(planned.batch, planned.changes);
+    let carried = planned.changes;
+    if (result instanceof GroupSyncError && planned.batch.add.length > 0 && isAboutEntries(result)) {
+      // Refused for the sake of someone on board: the group is made alone, its members are added (and told apart) after.
+      carried = [created];
+      result = await send({ ...planned.batch, add: [] }, carried);
+    }
+    if (result instanceof GroupSyncError && result.facts.outcomeUnknown) {
+      result = (await findCreated(planned.batch.name)) ?? result;
+      // How many came along is not known: they are left to the next step, which adds whoever is missing.
+      carried = [created];
+      if (!(result instanceof GroupSyncError)) mark(carried, "sent");
+    }
+    if (result instanceof GroupSyncError) {
+      if (isFinal(result)) stop(result);
+      const ofGroup = input.changes.filter(({ group }) => group === created.group);
+      mark([created], result.facts.outcomeUnknown ? "unknown" : isFinal(result) ? "skipped" : "failed", result);
+      const others = ofGroup.filter((change) => change !== created);
+      mark(
+        others,
+        "skipped",
+        new GroupSyncError("not-found", "The group could not be created.", { provider: provider.id }),
+      );
+      return;
+    }
+    if (result.group) {
+      groupIds.set(created.group, result.group.id);
+      if (result.group.version !== undefined && carried.length === 1)
+        versions.set(result.group.id, result.group.version);
+    }
+    for (const change of planned.changes) if (!carried.includes(change)) mark([change], "open");
+  }
+
+  /** A creation whose outcome is unknown: exactly one group of that name that was not there before is it. */
+  async function findCreated(name: string): Promise<BatchResult | undefined> {
+    const listing = await provider.listGroups(context()).catch(() => undefined);
+    const [group, second] = (listing?.groups ?? []).filter(
+      (candidate) => candidate.name === name && !before.has(candidate.id),
+    );
+    return group && !second ? { group } : undefined;
+  }
+
+  async function sendMembers(planned: PlannedBatch<MembersBatch>, attempt = 1): Promise<void> {
+    if (planned.changes.length === 0 || !mayGoOn()) return;
+    const result = await send(planned.batch, planned.changes);
+    if (!(result instanceof GroupSyncError)) {
+      const vanished = findVanished(planned, result, before, input.changes);
+      if (vanished) stop(vanished);
+      return;
+    }
+    if (isFinal(result)) {
+      stop(result);
+      mark(planned.changes, result.facts.outcomeUnknown ? "unknown" : "skipped", result);
+      return;
+    }
+    const alone = planned.changes.length === 1;
+    const settles = result.facts.outcomeUnknown === true || result.code === "conflict";
+    if (!settles && alone) {
+      mark(planned.changes, "failed", result);
+      return;
+    }
+    const open = await readWhatIsOpen(planned, result);
+    if (!open) return;
+    if (settles && attempt >= ATTEMPTS_AFTER_READING) {
+      mark(open, result.code === "conflict" ? "failed" : "unknown", result);
+      return;
+    }
+    // After a timeout a smaller batch has better chances; after a refusal the bad entry has to be found.
+    const split = !settles || result.code === "timeout";
+    for (const part of partsOf(open, split)) {
+      for (const phase of buildMemberPhases(part, capabilities, refOf)) {
+        for (const next of phase) await sendMembers(next, settles ? attempt + 1 : attempt);
+      }
+    }
+  }
+
+  /** Reads the groups of a failed batch, books what is already so, and returns what is still to be done. */
+  async function readWhatIsOpen(
+    planned: PlannedBatch<MembersBatch>,
+    cause: GroupSyncError,
+  ): Promise<readonly Change[] | undefined> {
+    try {
+      const open: Change[] = [];
+      for (const ref of planned.batch.groups) {
+        const snapshot = await readGroupWhole(ref.id, provider, context());
+        if (snapshot.group.version !== undefined) versions.set(ref.id, snapshot.group.version);
+        const ofGroup = planned.changes.filter((change) => groupIds.get(change.group) === ref.id);
+        for (const change of ofGroup) {
+          if (isSo(change, snapshot)) mark([change], cause.facts.outcomeUnknown ? "sent" : "already");
+          else open.push(change);
+        }
+      }
+      return open;
+    } catch (error) {
+      // Writing fails and reading fails: the service is not there, or the group is gone.
+      mark(planned.changes, cause.facts.outcomeUnknown ? "unknown" : "failed", cause);
+      if (!isGroupSyncError(error, "not-found")) stop(isGroupSyncError(error) ? error : cause);
+      return undefined;
+    }
+  }
+
+  async function sendGroup(planned: PlannedBatch<Exclude<Batch, { kind: "members" | "group.create" }>>): Promise<void> {
+    for (let attempt = 1; mayGoOn(); attempt++) {
+      const result = await send(planned.batch, planned.changes);
+      if (!(result instanceof GroupSyncError)) {
+        if (result.group?.version !== undefined) versions.set(result.group.id, result.group.version);
+        return;
+      }
+      if (isFinal(result)) stop(result);
+      const repeat = result.code === "conflict" && attempt < ATTEMPTS_AFTER_READING;
+      // Verification reads what became of it.
+      if (!repeat) {
+        mark(planned.changes, result.facts.outcomeUnknown ? "sent" : isFinal(result) ? "skipped" : "failed", result);
+        return;
+      }
+    }
+  }
+
+  const plan = buildBatches(input.changes, capabilities, refOf);
+  await Promise.all(plan.creates.map((planned) => limit(() => create(planned))));
+  await Promise.all(
+    plan.updates.map((planned) =>
+      limit(() => sendGroup({ ...planned, batch: { ...planned.batch, group: refOf(groupOf(planned)) } })),
+    ),
+  );
+  const open = input.changes.filter(
+    (change) => change.type.startsWith("member.") && book.get(change)?.status === "open",
+  );
+  for (const phase of buildMemberPhases(open, capabilities, refOf)) {
+    // Batches of one group go one after the other: each moves the group's version.
+    await Promise.all(
+      inLanes(phase).map((lane) =>
+        limit(async () => {
+          for (const planned of lane) await sendMembers(withRefs(planned, refOf));
+        }),
+      ),
+    );
+  }
+  await Promise.all(plan.deletes.map((planned) => limit(() => sendGroup(planned))));
+
+  if (stopped) {
+    const reason = stopped;
+    for (const [change, { status }] of book) if (status === "open") mark([change], "skipped", reason);
+  }
+  return { book, groupIds, ...(stopped && { stopped }) };
+}
+
+/** Whether the reading shows that a change is so. Something missing from an incomplete reading shows nothing. */
+export function isSo(change: Change, snapshot: Snapshot): boolean {
+  const member = snapshot.members.find(({ account }) => account === change.account);
+  switch (change.type) {
+    case "member.add":
+      return member !== undefined && (member.state === "pending" || member.role === change.role);
+    case "member.update":
+      return member?.role === change.role;
+    case "member.remove":
+      return (
+        snapshot.evidence.complete && (member === undefined || (!member.direct && change.invitation === undefined))
+      );
+    case "group.update":
+      return (
+        (change.name === undefined || snapshot.group.name === change.name) &&
+        (change.description === undefined || snapshot.group.description === change.description)
+      );
+    case "group.create":
+      return true;
+    case "group.delete":
+      return false;
+  }
+}
+
+/** Errors after which nothing more can succeed at this provider in this run. */
+function isFinal(error: GroupSyncError): boolean {
+  if (["cancelled", "rate-limited", "unauthenticated", "internal"].includes(error.code)) return true;
+  // Attempts are used up and the request never got through.
+  return (error.code === "network" || error.code === "unavailable") && !error.facts.outcomeUnknown;
+}
+
+/** Refusals that may be about one of several entries. */
+function isAboutEntries(error: GroupSyncError): boolean {
+  return ["refused", "not-found", "forbidden", "too-large", "unsupported", "options-invalid"].includes(error.code);
+}
+
+function partsOf(changes: readonly Change[], split: boolean): readonly (readonly Change[])[] {
+  if (!split || changes.length < 2) return [changes];
+  const middle = Math.ceil(changes.length / 2);
+  return [changes.slice(0, middle), changes.slice(middle)];
+}
+
+/** Batches that share a group follow each other in one lane; all others are independent. */
+function inLanes(phase: readonly PlannedBatch<MembersBatch>[]): readonly (readonly PlannedBatch<MembersBatch>[])[] {
+  const lanes: { readonly groups: Set<string>; readonly batches: PlannedBatch<MembersBatch>[] }[] = [];
+  for (const planned of phase) {
+    const ids = planned.batch.groups.map(({ id }) => id);
+    const shared = lanes.filter(({ groups }) => ids.some((id) => groups.has(id)));
+    const [lane = { groups: new Set<string>(), batches: [] }, ...others] = shared;
+    if (shared.length === 0) lanes.push(lane);
+    for (const other of others) {
+      lane.batches.push(...other.batches);
+      for (const id of other.groups) lane.groups.add(id);
+      lanes.splice(lanes.indexOf(other), 1);
+    }
+    lane.batches.push(planned);
+    for (const id of ids) lane.groups.add(id);
+  }
+  return lanes.map(({ batches }) => batches);
+}
+
+function withRefs(planned: PlannedBatch<MembersBatch>, refOf: (group: string) => GroupRef): PlannedBatch<MembersBatch> {
+  const groups = [...new Set(planned.changes.map(({ group }) => group))].map(refOf);
+  return membersBatch(groups, planned.changes);
+}
+
+function groupOf(planned: PlannedBatch): string {
+  return planned.changes[0]?.group ?? "";
+}
+
+/**
+ * An answer that carries the membership shows at once whether the service did more than it was asked: a change that
+ * merges, as documented, leaves everybody else alone. If most of the others are gone, it replaces, and we stop.
+ */
+function findVanished(
+  planned: PlannedBatch<MembersBatch>,
+  result: BatchResult,
+  before: ReadonlyMap<string, Snapshot>,
+  changes: readonly Change[],
+): GroupSyncError | undefined {
+  const [ref] = planned.batch.groups;
+  const was = ref && before.get(ref.id);
+  if (!result.members || !was) return undefined;
+  const now = new Set(result.members.map(({ account }) => account));
+  const leaving = new Set(
+    changes.filter((change) => change.groupId === ref.id && change.type !== "member.add").map(({ account }) => account),
+  );
+  const others = was.members.filter(
+    ({ account, state, direct }) => state === "active" && direct && !leaving.has(account),
+  );
+  const gone = others.filter(({ account }) => !now.has(account));
+  if (gone.length === 0 || gone.length * 2 < others.length) return undefined;
+  return new GroupSyncError(
+    "bad-answer",
+    `After a change to "${ref.name}", ${gone.length} of ${others.length} members who were not part of it are gone. The service replaces where it should merge; nothing more is sent to it.`,
+    { hint: "Look at the group there. Those people are restored by the next run, if the spec lists them." },
+  );
+}

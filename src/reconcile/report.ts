@@ -1,0 +1,85 @@
+/** Puts the report of a run together. Pure. */
+import type { Outcome, OutcomeStatus, ProviderPlan, ProviderReport, Report, Residual } from "../model.js";
+import type { Book } from "./apply.js";
+
+/** What one provider came to. */
+export interface ProviderResult {
+  readonly report: ProviderReport;
+  readonly residual: readonly Residual[];
+  /** The run was stopped by this: a long rate limit, Ctrl-C, a service that went away. */
+  readonly stopped?: { readonly message: string; readonly code: string; readonly retryAt?: number };
+}
+
+/** The outcomes of a provider: its changes as the book tells, and what was held. */
+export function listOutcomes(plan: ProviderPlan, book: Book): readonly Outcome[] {
+  const made = plan.changes.map((change): Outcome => {
+    const { status, error } = book.get(change) ?? { status: "open" };
+    // Nothing is left open by apply and verify; if it were, nobody could say how it ended.
+    const ended = status === "open" || status === "sent" ? "unknown" : status;
+    return { ...change, status: ended, ...(error && { error }) };
+  });
+  return [...made, ...plan.held.map((held): Outcome => ({ ...held, status: "held" }))];
+}
+
+/** Differences that are still there, as far as the outcomes tell. */
+export function listResidual(provider: string, outcomes: readonly Outcome[]): readonly Residual[] {
+  return outcomes
+    .filter(({ status }) => !["applied", "already", "pending"].includes(status))
+    .map((outcome) => ({
+      provider,
+      group: outcome.group,
+      ...(outcome.account !== undefined && { account: outcome.account }),
+      ...(outcome.person !== undefined && { person: outcome.person }),
+      message: `${outcome.type} ${outcome.status}: ${outcome.error?.message ?? outcome.reason}`,
+    }));
+}
+
+/** The report of the whole run. */
+export function buildReport(
+  results: readonly ProviderResult[],
+  facts: { readonly runId: string; readonly planId: string; readonly startedAt: Date; readonly finishedAt: Date },
+): Report {
+  const summary: Record<OutcomeStatus, number> = {
+    applied: 0,
+    already: 0,
+    pending: 0,
+    held: 0,
+    skipped: 0,
+    failed: 0,
+    unknown: 0,
+  };
+  const reports = results.map(({ report }) => report);
+  for (const { outcomes } of reports) for (const { status } of outcomes) summary[status]++;
+  const stops = results.flatMap(({ stopped }) => (stopped ? [stopped] : []));
+  const retryAt = Math.max(0, ...stops.map((stop) => stop.retryAt ?? 0));
+  return {
+    kind: "report",
+    formatVersion: 1,
+    runId: facts.runId,
+    planId: facts.planId,
+    startedAt: facts.startedAt.toISOString(),
+    finishedAt: facts.finishedAt.toISOString(),
+    status: statusOf(reports, summary),
+    summary,
+    providers: reports,
+    residual: results.flatMap(({ residual }) => residual),
+    ...(stops.length > 0 && { stopped: stops.map(({ message }) => message).join(" ") }),
+    ...(retryAt > 0 && { retryAt: new Date(retryAt).toISOString() }),
+  };
+}
+
+function statusOf(
+  reports: readonly ProviderReport[],
+  summary: Readonly<Record<OutcomeStatus, number>>,
+): Report["status"] {
+  const broken = reports.filter(({ error }) => error);
+  const done = summary.applied + summary.already + summary.pending;
+  if (broken.length > 0 && broken.length === reports.length) return "failed";
+  if (broken.length > 0 || summary.failed + summary.unknown + summary.skipped > 0) {
+    return done === 0 && summary.failed + summary.unknown + summary.skipped > 0 && broken.length === 0
+      ? "failed"
+      : "partial";
+  }
+  const unsettled = reports.some(({ unresolved, problems }) => unresolved.length + problems.length > 0);
+  return summary.held > 0 || unsettled ? "held" : "converged";
+}

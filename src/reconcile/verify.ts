@@ -1,0 +1,159 @@
+/**
+ * Reads back what was written, within the service's consistency window, and says how each change really ended.
+ *
+ * Rounds: all touched groups are read, those that do not show every change yet are read again a little later, until
+ * the window is over. What is then still not so was accepted and not done: `skipped`. What could not be read stays
+ * `unknown`.
+ */
+import { setTimeout as sleep } from "node:timers/promises";
+import pLimit from "p-limit";
+import { groupBy } from "../collections.js";
+import { isGroupSyncError, summarizeError } from "../errors.js";
+import type { Change, ErrorSummary, Residual, Snapshot } from "../model.js";
+import type { CallContext, GroupProvider } from "../provider.js";
+import { type Book, isSo } from "./apply.js";
+import type { Meter, SyncEvent } from "./events.js";
+import { readGroupWhole } from "./snapshot.js";
+
+/** What verifying needs to know. */
+export interface VerifyInput {
+  readonly book: Book;
+  readonly groupIds: ReadonlyMap<string, string>;
+  readonly before: ReadonlyMap<string, Snapshot>;
+  readonly provider: GroupProvider;
+  readonly meter: Meter;
+  readonly signal?: AbortSignal;
+  readonly onEvent: (event: SyncEvent) => void;
+  /** False: read once and do not wait (after a stop). */
+  readonly patient: boolean;
+}
+
+const FIRST_PAUSE_MS = 200;
+const LONGEST_PAUSE_MS = 5_000;
+
+type Reading =
+  | { readonly state: "read"; readonly snapshot: Snapshot }
+  | { readonly state: "gone" }
+  | { readonly state: "unreadable"; readonly error: ErrorSummary };
+
+/** Settles every `sent` change of the book, and returns what differs beyond the changes themselves. */
+export async function verifyChanges(input: VerifyInput): Promise<readonly Residual[]> {
+  const { book, groupIds, provider, meter, signal } = input;
+  const windowMs = input.patient ? provider.capabilities.consistencyMs.value : 0;
+  const deadline = Date.now() + windowMs;
+  const residual = new Map<string, readonly Residual[]>();
+  const touched = groupBy(
+    [...book].filter(([, { status }]) => status === "sent").map(([change]) => change),
+    ({ group }) => group,
+  );
+  const total = touched.size;
+  const limit = pLimit(Math.max(1, provider.capabilities.inFlight.reads.value));
+  for (let pauseMs = FIRST_PAUSE_MS; touched.size > 0; pauseMs = Math.min(pauseMs * 2, LONGEST_PAUSE_MS)) {
+    // One context a round: lists that serve many groups are read once in it.
+    const context = meter.context(signal);
+    const last = Date.now() + pauseMs > deadline;
+    await Promise.all(
+      [...touched].map(([group, changes]) =>
+        limit(async () => {
+          const reading = await readBack(groupIds.get(group), provider, context);
+          const open = settle(changes, reading, book, last, windowMs);
+          if (reading.state === "read") residual.set(group, findLosses(group, changes, reading.snapshot, input));
+          if (open.length > 0) touched.set(group, [...open]);
+          else touched.delete(group);
+          input.onEvent({
+            type: "progress",
+            provider: provider.id,
+            phase: "verify",
+            done: total - touched.size,
+            total,
+          });
+        }),
+      ),
+    );
+    if (touched.size > 0) await sleep(pauseMs, undefined, signal ? { signal } : {}).catch(() => {});
+  }
+  return [...residual.values()].flat();
+}
+
+async function readBack(groupId: string | undefined, provider: GroupProvider, context: CallContext): Promise<Reading> {
+  if (groupId === undefined) return { state: "gone" };
+  try {
+    return { state: "read", snapshot: await readGroupWhole(groupId, provider, context) };
+  } catch (error) {
+    return isGroupSyncError(error, "not-found")
+      ? { state: "gone" }
+      : { state: "unreadable", error: summarizeError(error) };
+  }
+}
+
+/** Books what the reading shows; returns the changes that are worth another look. */
+function settle(
+  changes: readonly Change[],
+  reading: Reading,
+  book: Book,
+  last: boolean,
+  windowMs: number,
+): readonly Change[] {
+  const accounts = new Map(
+    reading.state === "read" ? reading.snapshot.members.map((member) => [member.account, member]) : [],
+  );
+  return changes.filter((change) => {
+    if (reading.state === "unreadable") {
+      if (last) book.set(change, { status: "unknown", error: reading.error });
+      return !last;
+    }
+    const so =
+      reading.state === "gone"
+        ? change.type === "group.delete" || change.type === "member.remove"
+        : isSo(change, { ...reading.snapshot, members: membersFor(change, accounts) });
+    if (so) {
+      const invited = change.type === "member.add" && accounts.get(change.account ?? "")?.state === "pending";
+      book.set(change, { status: invited ? "pending" : "applied" });
+      return false;
+    }
+    if (!last) return true;
+    const certain = reading.state === "gone" || reading.snapshot.evidence.complete;
+    // An error from sending is worth more than our own words.
+    const error = book.get(change)?.error ?? {
+      code: "not-applied",
+      message: certain
+        ? `The service accepted this, but ${windowMs === 0 ? "reading afterwards" : `${windowMs / 1000} s later a reading`} does not show it.`
+        : `The service accepted this, but the reading afterwards was not whole: ${reading.snapshot.evidence.because}.`,
+    };
+    book.set(change, { status: certain ? "skipped" : "unknown", error });
+    return false;
+  });
+}
+
+/** `isSo` looks a member up in a list; one entry is enough, and keeps large groups cheap. */
+function membersFor<M>(change: Change, accounts: ReadonlyMap<string, M>): readonly M[] {
+  const member = accounts.get(change.account ?? "");
+  return member === undefined ? [] : [member];
+}
+
+/** People who were there, were not to be removed, and are gone. */
+function findLosses(
+  group: string,
+  changes: readonly Change[],
+  after: Snapshot,
+  input: VerifyInput,
+): readonly Residual[] {
+  const before = input.before.get(after.group.id);
+  if (!before || !after.evidence.complete) return [];
+  const now = new Set(after.members.map(({ account }) => account));
+  const leaving = new Set(
+    [...input.book.keys()]
+      .filter((change) => change.group === group && change.type !== "member.add")
+      .map(({ account }) => account),
+  );
+  return changes.length === 0
+    ? []
+    : before.members
+        .filter(({ account, state }) => state === "active" && !now.has(account) && !leaving.has(account))
+        .map(({ account }) => ({
+          provider: input.provider.id,
+          group,
+          account,
+          message: `${account} was a member before this run and is not any more, though nobody here asked for that.`,
+        }));
+}
