@@ -32,10 +32,13 @@ export async function resolvePeople(
   const canFindByEmail = provider.capabilities.lookup.by.value.includes("email");
   const resolutions = new Map<string, Resolution>();
   const wanted: Person[] = [];
+  const pinned: string[] = [];
   for (const person of people) {
-    const pin = person.accounts[provider.id];
-    if (pin === null) resolutions.set(person.id, { state: "none" });
-    else if (pin !== undefined) {
+    const written = person.accounts[provider.id];
+    if (written === null) resolutions.set(person.id, { state: "none" });
+    else if (written !== undefined) {
+      pinned.push(person.id);
+      const pin = normalizeId(written, provider);
       const account: Account = { id: pin, status: "active", eligible: true };
       resolutions.set(person.id, { state: "found", account, pinned: true });
     } else if (!canFindByEmail) {
@@ -71,7 +74,10 @@ export async function resolvePeople(
       .map(({ person }) => person)
       .filter((person) => resolutions.get(person.id)?.state === "missing" && addressesOf(person).length > round + 1);
   }
-  return indexed(provider.id, resolutions);
+  const identities = indexed(provider.id, resolutions);
+  return provider.capabilities.lookup.pinsAreKeys.value
+    ? identities
+    : confirmPins(identities, pinned, provider, context);
 }
 
 /** Asks the provider whether pinned accounts exist; those that do not become unresolved. */
@@ -104,6 +110,11 @@ export async function confirmPins(
     );
   });
   return indexed(identities.provider, resolutions);
+}
+
+/** An id of an account or group as the provider itself writes it. */
+export function normalizeId(id: string, provider: Pick<GroupProvider, "capabilities">): string {
+  return provider.capabilities.lookup.idsAreLowerCase.value ? id.toLowerCase() : id;
 }
 
 /** Addresses are compared without regard to case and outer white space. */

@@ -148,6 +148,11 @@ export interface Spec {
   readonly people: Readonly<Record<string, Person>>;
   readonly targets: readonly Target[];
   readonly guards: GuardSettings;
+  /**
+   * Where the tool remembers its runs, as far as the spec says so: a file (its path already joined to the spec's
+   * folder), or a Postgres address, which is a secret. Not part of the digest.
+   */
+  readonly state?: { readonly file: string } | { readonly postgres: string };
   /** SHA-256 over everything that decides who should be where: not over credentials, comments or order. */
   readonly digest: string;
   readonly warnings: readonly SpecProblem[];

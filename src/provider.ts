@@ -67,6 +67,13 @@ export interface Capabilities {
   readonly lookup: {
     /** `id`: an account id can be checked for existence; `email`: accounts can be found by address. */
     readonly by: Fact<readonly ("id" | "email")[]>;
+    /**
+     * Whether a pinned account is the member key itself. False: it may be another id of the account, and is looked up
+     * before it is compared with members.
+     */
+    readonly pinsAreKeys: Fact<boolean>;
+    /** Whether ids of accounts and groups are lower case there, however someone wrote them down. */
+    readonly idsAreLowerCase: Fact<boolean>;
     /** How many keys `findAccounts` takes at once. */
     readonly keysPerCall: Fact<number>;
   };

@@ -42,6 +42,8 @@ export interface RunOptions {
   readonly onEvent?: (event: SyncEvent) => void;
   /** The clock. @default () => new Date() */
   readonly now?: () => Date;
+  /** How long to wait for a write to show in a reading, in milliseconds. @default what each provider declares */
+  readonly verifyMs?: number;
 }
 
 /** What planning may be told besides. */
@@ -79,7 +81,6 @@ interface PlannedRun {
   readonly plan: Plan;
   readonly snapshots: ReadonlyMap<ProviderId, ReadonlyMap<string, Snapshot>>;
   readonly meters: ReadonlyMap<ProviderId, Meter>;
-  readonly errors: ReadonlyMap<ProviderId, GroupSyncError>;
 }
 
 /** Plans: says what would change, what is held and why, and what it would cost. Writes nothing. */
@@ -142,7 +143,6 @@ async function planRun(options: PlanOptions): Promise<PlannedRun> {
     plan: buildPlan(providers, { specDigest: spec.digest, toolVersion, now }),
     snapshots: new Map(drafts.map((draft) => [draft.provider.id, snapshotsOf(draft)])),
     meters: new Map(drafts.map(({ provider, meter }) => [provider.id, meter])),
-    errors: new Map(drafts.flatMap(({ provider, error }) => (error ? [[provider.id, error] as const] : []))),
   };
 }
 
@@ -352,7 +352,7 @@ async function executeProvider(
     ...base,
     book,
     groupIds,
-    patient: !stopped,
+    windowMs: stopped ? 0 : (options.verifyMs ?? provider.capabilities.consistencyMs.value),
     ...(reading && { signal: reading }),
   });
   for (const change of plan.changes) {

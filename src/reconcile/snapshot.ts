@@ -8,6 +8,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import pLimit from "p-limit";
 import { groupBy } from "../collections.js";
 import { isGroupSyncError } from "../errors.js";
+import { normalizeId } from "../identity.js";
 import type { Group, Snapshot, Target } from "../model.js";
 import type { CallContext, GroupListing, GroupProvider } from "../provider.js";
 
@@ -40,7 +41,10 @@ export async function readTargets(
     ({ evidence }) => evidence,
     context.signal,
   );
-  const matches = matchTargets(targets, listing);
+  const named = targets.map((target) =>
+    target.groupId === undefined ? target : { ...target, groupId: normalizeId(target.groupId, provider) },
+  );
+  const matches = matchTargets(named, listing);
   // Its own limiter: requests have theirs, and nesting one limiter in itself would deadlock.
   const limit = pLimit(Math.max(1, provider.capabilities.inFlight.reads.value));
   let done = 0;

@@ -24,8 +24,8 @@ export interface VerifyInput {
   readonly meter: Meter;
   readonly signal?: AbortSignal;
   readonly onEvent: (event: SyncEvent) => void;
-  /** False: read once and do not wait (after a stop). */
-  readonly patient: boolean;
+  /** How long to wait for a write to show, in milliseconds; 0: read once. */
+  readonly windowMs: number;
 }
 
 const FIRST_PAUSE_MS = 200;
@@ -38,8 +38,7 @@ type Reading =
 
 /** Settles every `sent` change of the book, and returns what differs beyond the changes themselves. */
 export async function verifyChanges(input: VerifyInput): Promise<readonly Residual[]> {
-  const { book, groupIds, provider, meter, signal } = input;
-  const windowMs = input.patient ? provider.capabilities.consistencyMs.value : 0;
+  const { book, groupIds, provider, meter, signal, windowMs } = input;
   const deadline = Date.now() + windowMs;
   const residual = new Map<string, readonly Residual[]>();
   const touched = groupBy(

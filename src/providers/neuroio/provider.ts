@@ -111,6 +111,8 @@ export const neuroioCapabilities: Capabilities = {
       value: ["id"],
       source: "both official clients: statistics of a person by pid; a person has no name, address or other key",
     },
+    pinsAreKeys: { value: true, source: "members are listed by pid" },
+    idsAreLowerCase: { value: false, source: "both official clients: a pid is opaque text" },
     keysPerCall: { value: 1, source: "both official clients: no call takes several" },
   },
   invitations: { value: false, source: `${PERSON_GROUPS}: adding takes effect at once` },

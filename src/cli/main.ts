@@ -1,0 +1,11 @@
+#!/usr/bin/env node
+/** The command line. Everything heavy is loaded only by the command that needs it, so that `--version` is quick. */
+import { toolVersion } from "../version.js";
+
+const [first, ...others] = process.argv.slice(2);
+
+if (others.length === 0 && (first === "--version" || first === "-V")) process.stdout.write(`${toolVersion}\n`);
+else {
+  const { runCli } = await import("./program.js");
+  process.exitCode = await runCli(process.argv.slice(2));
+}

@@ -1,0 +1,66 @@
+/** group-sync: keeps the same groups of people right in several systems at once. Public names, listed by hand. */
+import type { Spec } from "./model.js";
+import type { GroupProvider } from "./provider.js";
+import { builtinProviderTypes } from "./providers/builtin.js";
+import { type LoadOptions, loadSpec as loadWith, parseSpec as parseWith } from "./spec/index.js";
+
+export { type ErrorCode, type ErrorFacts, GroupSyncError, isGroupSyncError, SpecError } from "./errors.js";
+export { type ExportedSpec, type ExportOptions, exportSpec } from "./migrate/export.js";
+export type * from "./model.js";
+export {
+  type AccessFinding,
+  type AccessReport,
+  type AccountFinding,
+  type AccountKey,
+  type CallContext,
+  type CallEvent,
+  type Capabilities,
+  createCallContext,
+  type Fact,
+  type GroupListing,
+  type GroupProvider,
+  type MemberVerb,
+  type ProviderType,
+  type RateScope,
+  type RoleCapability,
+} from "./provider.js";
+export type { SyncEvent } from "./reconcile/events.js";
+export { type Allowance, matchesGlob } from "./reconcile/guard.js";
+export { parsePlan } from "./reconcile/plan.js";
+export {
+  applyPlan,
+  createPlan,
+  type PlanOptions,
+  type ReconcileOptions,
+  reconcile,
+  type RunOptions,
+} from "./reconcile/reconcile.js";
+export { renderHtml } from "./report/html.js";
+export { renderMarkdown } from "./report/markdown.js";
+export { viewPlan, viewReport } from "./report/model.js";
+export { renderText, type TextOptions } from "./report/text.js";
+export { toolVersion } from "./version.js";
+
+/** Options of {@link loadSpec} and {@link parseSpec}. */
+export type SpecOptions = Partial<LoadOptions>;
+
+/**
+ * Reads a spec file and the CSV files it names. Throws `SpecError` with everything that is wrong, each with file, line,
+ * column and what would be right. Knows the four services unless told other `providerTypes`.
+ */
+export function loadSpec(file: string, options: SpecOptions = {}): Promise<Spec> {
+  return loadWith(file, { providerTypes: builtinProviderTypes, ...options });
+}
+
+/** As {@link loadSpec}, for the text of a spec. */
+export function parseSpec(text: string, options: SpecOptions = {}): Promise<Spec> {
+  return parseWith(text, { providerTypes: builtinProviderTypes, ...options });
+}
+
+/** The providers that a spec names, ready for {@link reconcile}. */
+export function createProviders(spec: Spec, providerTypes = builtinProviderTypes): readonly GroupProvider[] {
+  return spec.providers.flatMap(({ id, type, options }) => {
+    const found = providerTypes.find((known) => known.type === type);
+    return found ? [found.create(id, options)] : [];
+  });
+}

@@ -1,0 +1,198 @@
+/**
+ * What a reader of a plan or report sees: provider by provider, group by group. One model; the renderings (text,
+ * Markdown, HTML) only lay it out.
+ */
+import { groupBy } from "../collections.js";
+import type { Change, GuardName, HeldChange, Outcome, Plan, ProviderPlan, ProviderReport, Report } from "../model.js";
+
+/** One line about one person or group. */
+export interface LineView {
+  readonly sign: "+" | "-" | "~" | "!" | "?";
+  readonly what: string;
+  readonly why: string;
+}
+
+/** A group's story at one provider. */
+export interface GroupView {
+  readonly group: string;
+  readonly lines: readonly LineView[];
+}
+
+/** What is held by one guard, with the guard's message. */
+export interface HeldView {
+  readonly guard: GuardName;
+  readonly group: string;
+  readonly message: string;
+  readonly lines: readonly LineView[];
+}
+
+/** A provider's part. */
+export interface ProviderView {
+  readonly title: string;
+  readonly error?: string;
+  readonly groups: readonly GroupView[];
+  readonly held: readonly HeldView[];
+  readonly unresolved: readonly string[];
+  readonly problems: readonly string[];
+  readonly notes: readonly string[];
+  readonly footer: string;
+}
+
+/** A whole plan or report, ready to be laid out. */
+export interface DocumentView {
+  readonly title: string;
+  readonly headline: string;
+  readonly providers: readonly ProviderView[];
+  readonly closing: readonly string[];
+}
+
+/** The plan as a reviewer wants it. */
+export function viewPlan(plan: Plan): DocumentView {
+  const { summary } = plan;
+  const counts = [
+    count(summary.create, "group to create", "groups to create"),
+    count(summary.rename, "group to change", "groups to change"),
+    count(summary.delete, "group to delete", "groups to delete"),
+    count(summary.add, "addition", "additions"),
+    count(summary.role, "role change", "role changes"),
+    count(summary.remove, "removal", "removals"),
+    count(summary.held, "change held", "changes held"),
+    count(summary.unresolved, "person unresolved", "people unresolved"),
+  ].filter((text) => text !== "");
+  const broken = plan.providers.some(({ error, problems }) => error || problems.length > 0);
+  const headline =
+    plan.status === "in-sync"
+      ? "In sync: nothing to change."
+      : `${counts.join(", ") || "Nothing to change"}${broken ? "; not everything could be planned" : ""}.`;
+  return { title: `Plan ${plan.planId}`, headline, providers: plan.providers.map(viewProviderPlan), closing: [] };
+}
+
+function viewProviderPlan(provider: ProviderPlan): ProviderView {
+  const { calls, seconds } = provider.cost;
+  return {
+    ...viewCommon(provider),
+    title: titleOf(provider.id, provider.type, provider.identity),
+    groups: viewGroups(provider.changes, (change) => ({
+      sign: signOf(change),
+      what: describe(change),
+      why: change.reason,
+    })),
+    held: viewHeld(provider.held),
+    footer: provider.changes.length === 0 ? "nothing to write" : `${count(calls, "call", "calls")}, about ${seconds} s`,
+  };
+}
+
+/** The report: what was done, and what was not. */
+export function viewReport(report: Report): DocumentView {
+  const counts = Object.entries(report.summary)
+    .filter(([, number]) => number > 0)
+    .map(([status, number]) => `${number} ${status}`);
+  const headline = `${{ converged: "Converged", held: "Done, but something is held", partial: "Partly done", failed: "Failed" }[report.status]}: ${counts.join(", ") || "nothing to do"}.`;
+  const closing = [
+    ...report.residual
+      .filter(({ message }) => message.includes("nobody here asked"))
+      .map(({ group, message }) => `${group}: ${message}`),
+    ...(report.stopped === undefined ? [] : [`Stopped early: ${report.stopped}`]),
+    ...(report.retryAt === undefined ? [] : [`Come back after ${report.retryAt}.`]),
+  ];
+  return { title: `Report ${report.runId}`, headline, providers: report.providers.map(viewProviderReport), closing };
+}
+
+function viewProviderReport(provider: ProviderReport): ProviderView {
+  const made = provider.outcomes.filter(({ status }) => status !== "held");
+  const held = provider.outcomes.flatMap((outcome) =>
+    outcome.status === "held" && outcome.guard ? [{ ...outcome, guard: outcome.guard, wantedBecause: "" }] : [],
+  );
+  const { read, write, retried, throttledSeconds } = provider.calls;
+  const waits = throttledSeconds > 0 ? `, ${throttledSeconds} s waited for rate limits` : "";
+  return {
+    ...viewCommon(provider),
+    title: titleOf(provider.id, provider.type),
+    groups: viewGroups(made, viewOutcome),
+    held: viewHeld(held),
+    footer: `${read} read and ${write} writing calls, ${retried} repeated${waits}`,
+  };
+}
+
+function viewOutcome(outcome: Outcome): LineView {
+  const good = outcome.status === "applied" || outcome.status === "already" || outcome.status === "pending";
+  const status = outcome.status === "applied" ? "" : `${outcome.status}: `;
+  return {
+    sign: good ? signOf(outcome) : "!",
+    what: describe(outcome),
+    why:
+      status + (outcome.error ? [outcome.error.message, outcome.error.hint].filter(Boolean).join(" ") : outcome.reason),
+  };
+}
+
+function viewCommon(
+  part: ProviderPlan | ProviderReport,
+): Pick<ProviderView, "error" | "unresolved" | "problems" | "notes"> {
+  return {
+    ...(part.error && { error: [part.error.message, part.error.hint].filter(Boolean).join(" ") }),
+    unresolved: part.unresolved.map(
+      ({ person, reason, groups }) =>
+        `${person}: ${reason} (wanted in ${groups.slice(0, 3).join(", ")}${groups.length > 3 ? ` and ${groups.length - 3} more` : ""})`,
+    ),
+    problems: part.problems.map(({ group, message }) => `${group}: ${message}`),
+    notes: part.notes,
+  };
+}
+
+function viewGroups<C extends Change>(changes: readonly C[], lineOf: (change: C) => LineView): readonly GroupView[] {
+  return [...groupBy(changes, ({ group }) => group)].map(([group, ofGroup]) => ({ group, lines: ofGroup.map(lineOf) }));
+}
+
+function viewHeld(held: readonly HeldChange[]): readonly HeldView[] {
+  return [...groupBy(held, ({ guard, group, reason }) => JSON.stringify([guard, group, reason])).values()].flatMap(
+    (alike) => {
+      const [first] = alike;
+      if (!first) return [];
+      const lines = alike.map((change) => ({
+        sign: signOf(change),
+        what: describe(change),
+        why: change.wantedBecause,
+      }));
+      return [{ guard: first.guard, group: first.group, message: first.reason, lines }];
+    },
+  );
+}
+
+function signOf({ type }: Change): LineView["sign"] {
+  if (type.endsWith("create") || type.endsWith("add")) return "+";
+  return type.endsWith("delete") || type.endsWith("remove") ? "-" : "~";
+}
+
+function describe(change: Change): string {
+  const who = change.person ?? change.account ?? "";
+  const account =
+    change.person !== undefined && change.account !== undefined && change.account !== change.person
+      ? ` (${change.account})`
+      : "";
+  switch (change.type) {
+    case "group.create":
+      return `create the group "${change.name ?? change.group}"`;
+    case "group.update":
+      return change.previousName === undefined
+        ? "set the description"
+        : `rename "${change.previousName}" to "${change.name ?? ""}"`;
+    case "group.delete":
+      return `delete the group "${change.name ?? change.group}"`;
+    case "member.add":
+      return `add ${who}${account}${change.role === "member" || change.role === undefined ? "" : ` as ${change.role}`}`;
+    case "member.update":
+      return `make ${who}${account} ${change.role ?? "member"} (was ${change.previousRole ?? "member"})`;
+    case "member.remove":
+      return change.invitation === undefined
+        ? `remove ${who}${account}`
+        : `withdraw the invitation of ${who}${account}`;
+  }
+}
+
+function titleOf(id: string, type: string, identity?: string): string {
+  return [id, type, identity].filter(Boolean).join(" · ");
+}
+
+function count(number: number, one: string, many: string): string {
+  return number === 0 ? "" : `${number} ${number === 1 ? one : many}`;
+}
