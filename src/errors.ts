@@ -82,10 +82,12 @@ export class SpecError extends GroupSyncError {
 
   constructor(problems: readonly SpecProblem[]) {
     const errors = problems.filter((problem) => problem.severity === "error");
-    super(
-      "spec-invalid",
-      `The spec has ${errors.length === 1 ? "an error" : `${errors.length} errors`}; nothing was sent.`,
-    );
+    const first = errors
+      .slice(0, 3)
+      .map(({ file, line, column, path, message }) => `${file}:${line}:${column}: ${path}: ${message}`);
+    const more = errors.length > first.length ? [`and ${errors.length - first.length} more`] : [];
+    const count = errors.length === 1 ? "an error" : `${errors.length} errors`;
+    super("spec-invalid", [`The spec has ${count}; nothing was sent.`, ...first, ...more].join("\n"));
     this.problems = problems;
   }
 }

@@ -2,7 +2,12 @@
 import type { Spec } from "./model.js";
 import type { GroupProvider } from "./provider.js";
 import { builtinProviderTypes } from "./providers/builtin.js";
-import { type LoadOptions, loadSpec as loadWith, parseSpec as parseWith } from "./spec/index.js";
+import {
+  loadSpec as loadWith,
+  type ParseSpecOptions,
+  parseSpec as parseWith,
+  type SpecOptions as LoadOptions,
+} from "./spec/index.js";
 
 export { type ErrorCode, type ErrorFacts, GroupSyncError, isGroupSyncError, SpecError } from "./errors.js";
 export { type ExportedSpec, type ExportOptions, exportSpec } from "./migrate/export.js";
@@ -53,7 +58,7 @@ export function loadSpec(file: string, options: SpecOptions = {}): Promise<Spec>
 }
 
 /** As {@link loadSpec}, for the text of a spec. */
-export function parseSpec(text: string, options: SpecOptions = {}): Promise<Spec> {
+export function parseSpec(text: string, options: SpecOptions & Partial<ParseSpecOptions> = {}): Promise<Spec> {
   return parseWith(text, { providerTypes: builtinProviderTypes, ...options });
 }
 

@@ -47,7 +47,7 @@ export function explainError(error: unknown): string {
       ({ severity, file, line, column, path, message }) =>
         `${file}:${line}:${column}: ${severity === "warning" ? "warning: " : ""}${path ? `${path}: ` : ""}${message}`,
     );
-    return [...lines, error.message].join("\n");
+    return [...lines, "Nothing was sent."].join("\n");
   }
   if (error instanceof GroupSyncError) return [error.message, error.facts.hint].filter(Boolean).join("\n");
   // A message of Node (file not found, port taken) is plain enough; anything else is a bug of ours.

@@ -1,4 +1,5 @@
 /** How a client shows who it is: a fixed token, or one that is fetched and renewed in mid-run. */
+import { GroupSyncError, isGroupSyncError } from "../errors.js";
 import type { CallContext } from "../provider.js";
 
 /** What goes along as the `Authorization` header. */
@@ -52,12 +53,20 @@ export function createRenewingCredential(options: {
 
   return {
     authorization: async (context) => {
-      if (held && now() < held.renewAt) return held.header;
-      // Whoever comes while a log-in is under way shares it.
-      logIn ??= fetchToken(context).finally(() => {
-        logIn = undefined;
-      });
-      return logIn;
+      for (;;) {
+        if (held && now() < held.renewAt) return held.header;
+        const isOurs = logIn === undefined;
+        // Whoever comes while a log-in is under way shares it.
+        logIn ??= fetchToken(context).finally(() => {
+          logIn = undefined;
+        });
+        try {
+          return await orCancelled(logIn, context.signal);
+        } catch (error) {
+          // The one who began the log-in was stopped, and the log-in with it. We were not: the next one is ours.
+          if (isOurs || context.signal?.aborted || !isGroupSyncError(error, "cancelled")) throw error;
+        }
+      }
     },
     renew: (used) => {
       if (held?.header === used) held = undefined;
@@ -65,4 +74,14 @@ export function createRenewingCredential(options: {
     },
     secrets: () => (held ? [...options.secrets, held.token] : options.secrets),
   };
+}
+
+/** Ends with the work, or at once when the signal aborts. */
+function orCancelled<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const stop = () => reject(new GroupSyncError("cancelled", "Stopped while waiting for a log-in."));
+    if (signal?.aborted) stop();
+    signal?.addEventListener("abort", stop, { once: true });
+    work.finally(() => signal?.removeEventListener("abort", stop)).then(resolve, reject);
+  });
 }

@@ -18,8 +18,17 @@ export type OnWait = (scope: string, delayMs: number, reason: string) => void;
 
 /** See the module's description. */
 export interface RateBudget {
-  /** Runs `send` when the limits allow it. Waiting ends at once when the signal aborts. */
-  run<T>(effect: Effect, send: () => Promise<T>, signal: AbortSignal | undefined, onWait: OnWait): Promise<T>;
+  /**
+   * Runs `send` when the limits allow it. Waiting ends at once when the signal aborts; what was sent is left alone.
+   * Throws `rate-limited` at once when a declared limit asks for a longer wait than `maxWaitMs`. @default no bound
+   */
+  run<T>(
+    effect: Effect,
+    send: () => Promise<T>,
+    signal: AbortSignal | undefined,
+    onWait: OnWait,
+    maxWaitMs?: number,
+  ): Promise<T>;
   /** Nothing of this scope goes out before `until` (milliseconds since the epoch). */
   pause(until: number): void;
 }
@@ -34,6 +43,16 @@ export interface BudgetLimits {
 /** Waits that are too short to be worth a word. */
 const UNSPOKEN_WAIT_MS = 50;
 
+interface Wait {
+  readonly at: number;
+  readonly scope: string;
+  readonly reason: string;
+  /** Whether `maxWaitMs` applies. */
+  readonly isBounded: boolean;
+}
+
+const stopped = () => new GroupSyncError("cancelled", "Stopped before the request was sent.");
+
 /** Makes a budget. Most callers want {@link sharedBudget}. */
 export function createRateBudget(limits: BudgetLimits, now: () => number = Date.now): RateBudget {
   const lanes = { read: pLimit(limits.reads), write: pLimit(limits.writes) };
@@ -41,11 +60,12 @@ export function createRateBudget(limits: BudgetLimits, now: () => number = Date.
   let pausedUntil = 0;
 
   /** When the next request of this kind may go, and which limit says so. Takes the place if that is now. */
-  function takeTurn(
-    effect: Effect,
-  ): { readonly at: number; readonly scope: string; readonly reason: string } | undefined {
+  function takeTurn(effect: Effect): Wait | undefined {
     const time = now();
-    if (pausedUntil > time) return { at: pausedUntil, scope: "service", reason: "the service asked to wait" };
+    // Whoever paused the scope has weighed the wait already.
+    if (pausedUntil > time) {
+      return { at: pausedUntil, scope: "service", reason: "the service asked to wait", isBounded: false };
+    }
     const counting = windows.filter(({ rate }) => rate.counts === "all" || rate.counts === effect);
     for (const { rate, sent } of counting) {
       while (sent[0] !== undefined && sent[0] <= time - rate.windowMs) sent.shift();
@@ -55,6 +75,7 @@ export function createRateBudget(limits: BudgetLimits, now: () => number = Date.
           at: oldest + rate.windowMs,
           scope: rate.scope,
           reason: `${rate.requests} requests per ${rate.windowMs / 1000} s`,
+          isBounded: true,
         };
       }
     }
@@ -62,19 +83,44 @@ export function createRateBudget(limits: BudgetLimits, now: () => number = Date.
     return undefined;
   }
 
+  async function waitForTurn(
+    effect: Effect,
+    signal: AbortSignal | undefined,
+    onWait: OnWait,
+    maxWaitMs: number,
+  ): Promise<void> {
+    for (;;) {
+      if (signal?.aborted) throw stopped();
+      const wait = takeTurn(effect);
+      if (!wait) return;
+      const delayMs = Math.max(1, wait.at - now());
+      if (wait.isBounded && delayMs > maxWaitMs) {
+        throw new GroupSyncError("rate-limited", `The limit of ${wait.reason} (${wait.scope}) is used up.`, {
+          retryable: true,
+          retryAt: wait.at,
+        });
+      }
+      if (delayMs >= UNSPOKEN_WAIT_MS) onWait(wait.scope, delayMs, wait.reason);
+      await sleep(delayMs, undefined, signal ? { signal } : {}).catch(() => {
+        throw stopped();
+      });
+    }
+  }
+
   return {
-    run: (effect, send, signal, onWait) =>
-      lanes[effect](async () => {
-        for (;;) {
-          if (signal?.aborted) throw new GroupSyncError("cancelled", "Stopped before the request was sent.");
-          const wait = takeTurn(effect);
-          if (!wait) return send();
-          const delayMs = Math.max(1, wait.at - now());
-          if (delayMs >= UNSPOKEN_WAIT_MS) onWait(wait.scope, delayMs, wait.reason);
-          await sleep(delayMs, undefined, signal ? { signal } : {}).catch(() => {
-            throw new GroupSyncError("cancelled", "Stopped while waiting for a rate limit.");
-          });
-        }
+    run: (effect, send, signal, onWait, maxWaitMs = Number.POSITIVE_INFINITY) =>
+      new Promise((resolve, reject) => {
+        // Not only the wait for a limit ends: a place behind a request that is under way may take a minute to come up.
+        const stop = () => reject(stopped());
+        if (signal?.aborted) stop();
+        signal?.addEventListener("abort", stop, { once: true });
+        lanes[effect](async () => {
+          await waitForTurn(effect, signal, onWait, maxWaitMs);
+          signal?.removeEventListener("abort", stop);
+          return send();
+        })
+          .finally(() => signal?.removeEventListener("abort", stop))
+          .then(resolve, reject);
       }),
     pause: (until) => {
       pausedUntil = Math.max(pausedUntil, until);

@@ -13,21 +13,8 @@ import type { ProviderId } from "../model.js";
 import type { CallContext, Capabilities } from "../provider.js";
 import type { Credential } from "./auth.js";
 import { type Effect, type RateBudget, sharedBudget } from "./budget.js";
+import type { ConnectionOptions } from "./options.js";
 import { decideRetry, defaultRetryPolicy, parseRetryAfter, type RetryPolicy } from "./retry.js";
-
-/** Options that every adapter of ours takes besides its own. */
-export interface ConnectionOptions {
-  /** Time for one attempt, from sending to the last byte of the answer, in milliseconds. @default 60000 */
-  readonly timeoutMs?: number;
-  /** Attempts per request, the first included. @default 5 */
-  readonly maxAttempts?: number;
-  /** First step of the back-off in milliseconds. @default 500 */
-  readonly retryDelayMs?: number;
-  /** The service's limit on requests per minute, where yours differs from the documented one. */
-  readonly requestsPerMinute?: number;
-  /** A longer wait than this, asked for by the service, ends the run with the time to come back. In milliseconds. @default 180000 */
-  readonly maxWaitMs?: number;
-}
 
 /** What an adapter says about an error answer. Everything is optional: unknown shapes are no problem. */
 export interface ErrorDescription {
@@ -95,18 +82,22 @@ const DEFAULT_TIMEOUT_MS = 60_000;
 const MAX_ANSWER_BYTES = 256 * 1024 * 1024;
 const MAX_REQUEST_BYTES = 6 * 1024 * 1024;
 const MAX_MESSAGE_LENGTH = 300;
+/** Shorter ones would blot out ordinary words. */
+const MIN_SECRET_LENGTH = 4;
+/** Longer timers fire at once in Node. 24 days. */
+const MAX_TIMER_MS = 2 ** 31 - 1;
 
 const agents = { httpAgent: new HttpAgent({ keepAlive: true }), httpsAgent: new HttpsAgent({ keepAlive: true }) };
 
 /** Makes a client. Throws `options-invalid` for an address that is not https (or loopback). */
 export function createHttpClient(options: HttpClientOptions): HttpClient {
   const baseUrl = checkBaseUrl(options.baseUrl, options.provider);
-  const timeoutMs = options.timeoutMs ?? DEFAULT_TIMEOUT_MS;
+  const timeoutMs = Math.min(options.timeoutMs ?? DEFAULT_TIMEOUT_MS, MAX_TIMER_MS);
   const policy: RetryPolicy = {
     ...defaultRetryPolicy,
     ...(options.maxAttempts !== undefined && { maxAttempts: options.maxAttempts }),
     ...(options.retryDelayMs !== undefined && { baseDelayMs: options.retryDelayMs }),
-    ...(options.maxWaitMs !== undefined && { maxWaitMs: options.maxWaitMs }),
+    ...(options.maxWaitMs !== undefined && { maxWaitMs: Math.min(options.maxWaitMs, MAX_TIMER_MS) }),
   };
   const scope = createHash("sha256").update(`${baseUrl}\n${options.scopeKey}`).digest("hex");
   const budget = sharedBudget(scope, {
@@ -137,22 +128,38 @@ export function createHttpClient(options: HttpClientOptions): HttpClient {
         request.authorization === undefined
           ? await options.credential?.authorization(context)
           : (request.authorization ?? undefined);
-      const started = performance.now();
+      let started: number | undefined;
       try {
         return await budget.run(
           request.effect,
-          () => attemptOnce(instance, options, request, authorization, timeoutMs, attempt, context),
+          () => {
+            started = performance.now();
+            return attemptOnce(instance, options, request, authorization, timeoutMs, attempt, context);
+          },
           context.signal,
           (waitScope, delayMs, reason) =>
             context.onCall?.({ type: "wait", provider: options.provider, scope: waitScope, delayMs, reason }),
+          policy.maxWaitMs,
         );
       } catch (thrown) {
-        const error = ownError(thrown, options.provider, request, context.signal, performance.now() - started);
-        // A refused token was not acted upon, so asking again with a new one is safe for writes too.
+        if (started === undefined && isGroupSyncError(thrown)) {
+          // The budget let nothing out: stopped, or too long a wait. It says neither who nor what.
+          const { provider } = options;
+          throw new GroupSyncError(thrown.code, `${provider}, ${request.operation}: ${thrown.message}`, {
+            ...thrown.facts,
+            provider,
+            operation: request.operation,
+          });
+        }
+        const elapsedMs = performance.now() - (started ?? performance.now());
+        const error = ownError(thrown, options.provider, request, context.signal, elapsedMs);
+        // A refused token was not acted upon, so asking again with a new one is safe for writes too. A header that
+        // the request brought along stays as it is: the same password twice only locks an account sooner.
         if (
           isGroupSyncError(error, "unauthenticated") &&
           !renewed &&
-          authorization &&
+          request.authorization === undefined &&
+          authorization !== undefined &&
           options.credential?.renew(authorization)
         ) {
           renewed = true;
@@ -165,11 +172,11 @@ export function createHttpClient(options: HttpClientOptions): HttpClient {
   return { send };
 }
 
-function ownRates({ capabilities, requestsPerMinute }: HttpClientOptions): Capabilities["rates"] {
-  if (requestsPerMinute === undefined) return capabilities.rates;
-  return capabilities.rates.map((rate) =>
-    rate.windowMs === 60_000 ? { ...rate, requests: requestsPerMinute, source: "option requestsPerMinute" } : rate,
-  );
+/** The declared limits, with the user's own number of requests per minute where one was given. */
+function ownRates({ capabilities, requestsPerMinute: requests }: HttpClientOptions): Capabilities["rates"] {
+  if (requests === undefined) return capabilities.rates;
+  const own = { scope: "requestsPerMinute", requests, windowMs: 60_000, counts: "all", source: "option" } as const;
+  return [...capabilities.rates.filter(({ windowMs }) => windowMs !== own.windowMs), own];
 }
 
 /** Waits until the next attempt, or throws the error when there is to be none. */
@@ -219,10 +226,16 @@ async function attemptOnce(
       ms: Math.round(performance.now() - started),
       attempt,
     });
-  // The idle timeout of axios does not stop a body that drips; the deadline does.
-  const deadline = AbortSignal.timeout(timeoutMs);
   const query = request.query?.length ? `?${encodeQuery(request.query)}` : "";
   const body = request.form ? new URLSearchParams(request.form).toString() : JSON.stringify(request.body);
+  const stopper = new AbortController();
+  const stop = () => stopper.abort();
+  // The idle timeout of axios does not stop a body that drips; this deadline does.
+  const deadline = setTimeout(stop, timeoutMs);
+  // A write that is under way is never cut off: its outcome would be unknown. It ends by itself, or at the deadline.
+  // By hand, not by AbortSignal.any, which in Node 20 leaves a trace on the run's signal for every request.
+  const cutBy = request.effect === "read" ? context.signal : undefined;
+  cutBy?.addEventListener("abort", stop, { once: true });
   const response = await instance
     .request<string>({
       method: request.method,
@@ -230,23 +243,30 @@ async function attemptOnce(
       ...(body !== undefined && { data: body }),
       headers: {
         accept: "application/json",
-        ...(body !== undefined && {
-          "content-type": request.form ? "application/x-www-form-urlencoded" : "application/json",
-        }),
+        // false: none; axios would announce a form that is not there.
+        "content-type": body !== undefined && (request.form ? "application/x-www-form-urlencoded" : "application/json"),
         ...(authorization !== undefined && { authorization }),
         "user-agent": "group-sync",
       },
-      // A write that is under way is never cut off: its outcome would be unknown. It ends by itself, or at the deadline.
-      signal: context.signal && request.effect === "read" ? AbortSignal.any([context.signal, deadline]) : deadline,
+      signal: stopper.signal,
     })
     .catch((error: unknown) => {
       count();
       throw error;
+    })
+    .finally(() => {
+      clearTimeout(deadline);
+      cutBy?.removeEventListener("abort", stop);
     });
   count(response.status);
 
   const headers = plainHeaders(response.headers);
-  const requestId = options.requestIdHeader ? headers[options.requestIdHeader] : undefined;
+  // The token of this very request comes first-hand: the credential may have been renewed since.
+  const secrets = [
+    ...(options.credential?.secrets() ?? []),
+    ...(authorization ? [authorization, bareToken(authorization)] : []),
+  ];
+  const requestId = cleanText(options.requestIdHeader && headers[options.requestIdHeader], secrets);
   const facts: ErrorFacts = {
     provider: options.provider,
     operation: request.operation,
@@ -273,12 +293,13 @@ async function attemptOnce(
   }
   const data = parsed === notJson ? undefined : parsed;
   const described = options.describeError(response.status, data);
-  const secrets = [...(options.credential?.secrets() ?? []), ...(authorization ? [authorization] : [])];
+  const serviceCode = cleanText(described.serviceCode, secrets);
+  const field = cleanText(described.field, secrets);
   const retryAt = parseRetryAfter(headers["retry-after"], Date.now());
-  const base = errorFromStatus(response.status, cleanMessage(described.message, secrets), {
+  const base = errorFromStatus(response.status, cleanText(described.message, secrets), {
     ...facts,
-    ...(described.serviceCode !== undefined && { serviceCode: described.serviceCode }),
-    ...(described.field !== undefined && { field: described.field }),
+    ...(serviceCode !== undefined && { serviceCode }),
+    ...(field !== undefined && { field }),
     ...(retryAt !== undefined && { retryAt }),
     write: request.effect === "write",
   });
@@ -332,8 +353,22 @@ function ownError(
       hint: "Check the address of this provider and the network.",
     });
   }
+  if (BAD_CERTIFICATE.test(cause)) {
+    // The handshake failed, so nothing was sent.
+    return new GroupSyncError("network", `${provider} cannot be reached: its certificate is not trusted (${cause}).`, {
+      ...facts,
+      hint: "Check the address of this provider. A certificate authority of your own goes into NODE_EXTRA_CA_CERTS.",
+    });
+  }
   if (!isAxiosError(thrown)) {
-    return new GroupSyncError("internal", `Unexpected failure in ${request.operation} at ${provider}.`, facts);
+    return new GroupSyncError("internal", `Unexpected failure in ${request.operation} at ${provider}.`, {
+      ...facts,
+      outcomeUnknown: write,
+    });
+  }
+  if (cause === "ERR_BAD_REQUEST" && /maxBodyLength/.test(thrown.message)) {
+    // Our own limit: nothing was sent.
+    return new GroupSyncError("too-large", `What ${request.operation} should send to ${provider} is too large.`, facts);
   }
   if (cause === "ERR_BAD_RESPONSE" && /maxContentLength/.test(thrown.message)) {
     return new GroupSyncError("bad-answer", `The answer of ${provider} to ${request.operation} is too large.`, {
@@ -347,6 +382,8 @@ function ownError(
     { ...facts, retryable: true, outcomeUnknown: write },
   );
 }
+
+const BAD_CERTIFICATE = /^(CERT_|ERR_TLS_CERT_|DEPTH_ZERO_SELF_|SELF_SIGNED_|UNABLE_TO_(GET_ISSUER|VERIFY))/;
 
 const notJson = Symbol("not JSON");
 
@@ -364,11 +401,24 @@ function describeBody(text: string): string {
 }
 
 /** Short, one line, printable, and without any secret we know. */
-function cleanMessage(message: string | undefined, secrets: readonly string[]): string | undefined {
-  if (message === undefined) return undefined;
-  let clean = message.replace(/[\p{Cc}\p{Cf}\s]+/gu, " ").trim();
-  for (const secret of secrets) if (secret.length >= 4) clean = clean.replaceAll(secret, "[redacted]");
-  return clean.length > MAX_MESSAGE_LENGTH ? `${clean.slice(0, MAX_MESSAGE_LENGTH - 1)}…` : clean;
+function cleanText(text: string | undefined, secrets: readonly string[]): string | undefined {
+  if (text === undefined) return undefined;
+  let clean = toOneLine(text);
+  // The longest first: a secret may be a part of another one. axios trims headers, so a token may come back trimmed.
+  const known = secrets.map(toOneLine).sort((one, other) => other.length - one.length);
+  for (const secret of known) if (secret.length >= MIN_SECRET_LENGTH) clean = clean.replaceAll(secret, "[redacted]");
+  if (clean.length <= MAX_MESSAGE_LENGTH) return clean;
+  // Not through the middle of a character.
+  return `${clean.slice(0, MAX_MESSAGE_LENGTH - 1).replace(/\p{Cs}$/u, "")}…`;
+}
+
+function toOneLine(text: string): string {
+  return text.replace(/[\p{Cc}\p{Cf}\p{Cs}\s]+/gu, " ").trim();
+}
+
+/** `Bearer x` without `Bearer`. */
+function bareToken(authorization: string): string {
+  return authorization.replace(/^\S+\s+/, "");
 }
 
 function plainHeaders(headers: unknown): Record<string, string> {
@@ -381,28 +431,37 @@ function plainHeaders(headers: unknown): Record<string, string> {
 }
 
 function encodeQuery(query: readonly (readonly [string, string])[]): string {
-  return query.map(([name, value]) => `${encodeURIComponent(name)}=${encodeURIComponent(value)}`).join("&");
+  return query.map(([name, value]) => `${encodeText(name)}=${encodeText(value)}`).join("&");
+}
+
+/** Half a character (a lone surrogate) cannot be encoded; the plain function throws a bare URIError. */
+function encodeText(text: string): string {
+  if (/\p{Cs}/u.test(text)) {
+    throw new GroupSyncError("options-invalid", `${JSON.stringify(text)} is not text that can stand in an address.`);
+  }
+  return encodeURIComponent(text);
 }
 
 const LOOPBACK = /^(localhost|127(?:\.\d{1,3}){3}|\[::1\])$/;
 
-/** The address without a slash at its end. Throws `options-invalid` when it is not https, or http to loopback. */
+/** The address in its normal form, without a slash at its end. Throws `options-invalid` when it is not https, or http to loopback. */
 export function checkBaseUrl(baseUrl: string, provider: ProviderId): string {
   const problem = findBaseUrlProblem(baseUrl);
   if (problem) throw new GroupSyncError("options-invalid", `${provider}: ${problem}`, { provider });
-  return baseUrl.replace(/\/+$/, "");
+  return new URL(baseUrl).href.replace(/\/+$/, "");
 }
 
 /** What is wrong with a service's address, in plain words; undefined when it is fine. */
 export function findBaseUrlProblem(baseUrl: string): string | undefined {
   const url = URL.canParse(baseUrl) ? new URL(baseUrl) : undefined;
-  if (!url || !/^https?:$/.test(url.protocol))
-    return `${JSON.stringify(baseUrl)} is not an address; it should look like https://host.`;
-  if (url.username || url.password)
+  if (url?.username || url?.password)
     return "the address holds a user name or password; credentials have their own keys.";
-  if (url.search || url.hash) return `${JSON.stringify(baseUrl)} should end after the path: no ? and no #.`;
+  // What could be a password or a token is not shown, even when the address is none.
+  const shown = JSON.stringify(baseUrl.replace(/^.*@/s, "…@").replace(/[?#].+/s, (rest) => `${rest[0]}…`));
+  if (!url || !/^https?:$/.test(url.protocol)) return `${shown} is not an address; it should look like https://host.`;
+  if (/[?#]/.test(baseUrl)) return `${shown} should end after the path: no ? and no #.`;
   if (url.protocol === "http:" && !isLoopback(baseUrl)) {
-    return `${JSON.stringify(baseUrl)} is plain http, which is accepted for loopback addresses only; use https.`;
+    return `${shown} is plain http, which is accepted for loopback addresses only; use https.`;
   }
   return undefined;
 }
@@ -424,6 +483,6 @@ export function path(parts: TemplateStringsArray, ...values: readonly (string | 
     if (value === "" || value === "." || value === "..") {
       throw new GroupSyncError("options-invalid", `${JSON.stringify(value)} is not an id that can stand in a path.`);
     }
-    return `${built}${encodeURIComponent(value)}${part}`;
+    return `${built}${encodeText(value)}${part}`;
   });
 }

@@ -36,8 +36,8 @@ export type RetryDecision =
 const EXTRA_RATE_LIMIT_ATTEMPTS = 5;
 
 /**
- * Decides about one failed attempt (counted from 1). `random` in [0, 1) gives full jitter, so that clients which
- * failed together do not come back together.
+ * Decides about one failed attempt (counted from 1). `random` in [0, 1) spreads the upper half of a back-off, so that
+ * clients which failed together do not come back together.
  */
 export function decideRetry(
   error: unknown,
@@ -93,8 +93,8 @@ export function parseRetryAfter(value: string | undefined, now: number): number 
   const text = value?.trim();
   if (!text) return undefined;
   if (/^\d{1,9}$/.test(text)) return now + Number(text) * 1000;
-  // A bare number with a sign or a fraction is no date, though Date.parse would find one in it.
-  if (!/^[A-Za-z]{3,9},? /.test(text)) return undefined;
+  // Date.parse alone finds a date in nearly anything that holds a number: `-5`, `1.5`, `try 2099`.
+  if (!/^(Mon|Tue|Wed|Thu|Fri|Sat|Sun)[a-z]*,? .*\d\d:\d\d:\d\d/.test(text)) return undefined;
   // asctime has no zone; HTTP dates are always GMT (RFC 9110 §5.6.7).
   const at = Date.parse(/GMT|[+-]\d{4}$/.test(text) ? text : `${text} GMT`);
   return Number.isNaN(at) || at < now ? undefined : at;

@@ -13,13 +13,8 @@
 import { z } from "zod";
 import { GroupSyncError, isGroupSyncError } from "../../errors.js";
 import { createTokenCredential } from "../../http/auth.js";
-import {
-  type ConnectionOptions,
-  createHttpClient,
-  type ErrorDescription,
-  type HttpRequest,
-  path,
-} from "../../http/client.js";
+import { createHttpClient, type ErrorDescription, type HttpRequest, path } from "../../http/client.js";
+import type { ConnectionOptions } from "../../http/options.js";
 import type { ProviderId } from "../../model.js";
 import type { CallContext, Capabilities } from "../../provider.js";
 

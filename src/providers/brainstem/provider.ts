@@ -12,7 +12,8 @@
 import { z } from "zod";
 import { chunk, groupBy } from "../../collections.js";
 import { GroupSyncError, isGroupSyncError } from "../../errors.js";
-import { type ConnectionOptions, findBaseUrlProblem } from "../../http/client.js";
+import { findBaseUrlProblem } from "../../http/client.js";
+import { type ConnectionOptions, connectionShape } from "../../http/options.js";
 import { proveByTotal, type Walk, walkPages } from "../../http/paginate.js";
 import {
   type Account,
@@ -61,7 +62,7 @@ import {
  *
  * @see https://support.brainstem.org/api/
  */
-export interface BrainstemProviderOptions extends Omit<ConnectionOptions, "requestsPerMinute"> {
+export interface BrainstemProviderOptions extends ConnectionOptions {
   /** The key of this account in specs, plans and reports. @default "brainstem" */
   readonly id?: ProviderId;
   /**
@@ -99,10 +100,7 @@ const brainstemOptionsSchema = z.strictObject({
     .string()
     .regex(/^\s*[^\s@]+@[^\s@]+\s*$/, "the account is an e-mail address")
     .optional(),
-  timeoutMs: z.int().positive().optional(),
-  maxAttempts: z.int().positive().optional(),
-  retryDelayMs: z.int().nonnegative().optional(),
-  maxWaitMs: z.int().nonnegative().optional(),
+  ...connectionShape,
 });
 
 const GROUP_PAGE = 'the vendor\'s page "Group"';
@@ -138,8 +136,14 @@ export const brainstemCapabilities: Capabilities = {
       value: ["email", "id"],
       source: 'the vendor\'s pages "User" and "API": users by id, filters by field; e-mails are unique',
     },
-    pinsAreKeys: { value: false, source: "members are listed by e-mail; a pin may be the integer user id, which outlives a change of address" },
-    idsAreLowerCase: { value: true, source: "e-mail addresses are compared lower-cased (a safe assumption), ids are numbers" },
+    pinsAreKeys: {
+      value: false,
+      source: "members are listed by e-mail; a pin may be the integer user id, which outlives a change of address",
+    },
+    idsAreLowerCase: {
+      value: true,
+      source: "e-mail addresses are compared lower-cased (a safe assumption), ids are numbers",
+    },
     keysPerCall: {
       value: 50,
       source: "safe assumption: fifty addresses keep the request line below 8 KB; a refusal is asked again one by one",

@@ -9,13 +9,8 @@ import { GroupSyncError } from "../../errors.js";
 import type { ProviderId } from "../../model.js";
 import type { CallContext, Capabilities } from "../../provider.js";
 import { createRenewingCredential, createTokenCredential, type Credential, type IssuedToken } from "../../http/auth.js";
-import {
-  type ConnectionOptions,
-  createHttpClient,
-  type ErrorDescription,
-  type HttpRequest,
-  path,
-} from "../../http/client.js";
+import { createHttpClient, type ErrorDescription, type HttpRequest, path } from "../../http/client.js";
+import type { ConnectionOptions } from "../../http/options.js";
 
 /** How to reach a portal and as whom: exactly one of `apiKey`, `token`, or `userName` with `password`. */
 export interface DocspaceApiOptions extends ConnectionOptions {

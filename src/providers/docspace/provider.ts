@@ -1,7 +1,8 @@
 /** ONLYOFFICE DocSpace as a provider: portal groups with members and at most one manager. */
 import { z } from "zod";
 import { GroupSyncError, isGroupSyncError } from "../../errors.js";
-import { type ConnectionOptions, findBaseUrlProblem } from "../../http/client.js";
+import { findBaseUrlProblem } from "../../http/client.js";
+import { type ConnectionOptions, connectionShape } from "../../http/options.js";
 import { proveByTotal, type Walk, walkPages } from "../../http/paginate.js";
 import type {
   Account,
@@ -54,8 +55,6 @@ export interface DocspaceOptions extends ConnectionOptions {
   readonly password?: string;
 }
 
-const positive = z.int("should be a whole number").positive("should be more than 0").optional();
-
 /** The options as a spec gives them: strict, so that a misspelt key is an error. */
 const docspaceOptionsSchema = z
   .strictObject({
@@ -69,10 +68,7 @@ const docspaceOptionsSchema = z
     token: z.string().optional(),
     userName: z.string().optional(),
     password: z.string().optional(),
-    timeoutMs: positive,
-    maxAttempts: positive,
-    retryDelayMs: z.number().nonnegative("should not be negative").optional(),
-    maxWaitMs: z.number().nonnegative("should not be negative").optional(),
+    ...connectionShape,
   })
   .superRefine((options, refinement) => {
     const problem = findCredentialProblem(options);

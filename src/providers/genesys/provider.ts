@@ -9,7 +9,8 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { z } from "zod";
 import { chunk, groupBy } from "../../collections.js";
 import { GroupSyncError, isGroupSyncError } from "../../errors.js";
-import { type ConnectionOptions, findBaseUrlProblem } from "../../http/client.js";
+import { findBaseUrlProblem } from "../../http/client.js";
+import { type ConnectionOptions, connectionShape } from "../../http/options.js";
 import { type Page, type PagePosition, proveByTotal, type Walk, walkPages } from "../../http/paginate.js";
 import type {
   Account,
@@ -82,11 +83,7 @@ const optionsSchema = z
       .min(1, "is empty")
       .regex(/^[^:\s]*$/, "holds a colon or white space"),
     clientSecret: z.string().min(1, "is empty"),
-    timeoutMs: z.int().min(1).exactOptional(),
-    maxAttempts: z.int().min(1).exactOptional(),
-    retryDelayMs: z.int().min(0).exactOptional(),
-    maxWaitMs: z.int().min(0).exactOptional(),
-    requestsPerMinute: z.int().min(1).exactOptional(),
+    ...connectionShape,
   })
   .superRefine((options, context) => {
     const problem = findHostProblem(options);

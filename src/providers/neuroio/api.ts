@@ -14,7 +14,6 @@ import { z } from "zod";
 import { GroupSyncError, isGroupSyncError } from "../../errors.js";
 import { createRenewingCredential, createTokenCredential, type IssuedToken } from "../../http/auth.js";
 import {
-  type ConnectionOptions,
   createHttpClient,
   type ErrorDescription,
   type HttpClient,
@@ -22,6 +21,7 @@ import {
   isLoopback,
   path,
 } from "../../http/client.js";
+import type { ConnectionOptions } from "../../http/options.js";
 import type { ProviderId } from "../../model.js";
 import type { CallContext, Capabilities } from "../../provider.js";
 

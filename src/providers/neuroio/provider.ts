@@ -8,6 +8,7 @@
 import { z } from "zod";
 import { GroupSyncError, isGroupSyncError } from "../../errors.js";
 import { findBaseUrlProblem } from "../../http/client.js";
+import { connectionShape } from "../../http/options.js";
 import { type Page, proveByTotal, type Walk, walkPages } from "../../http/paginate.js";
 import type { Batch, BatchResult, Evidence, Group, Member, MemberEdit, ProviderId, Snapshot } from "../../model.js";
 import type {
@@ -59,10 +60,7 @@ const neuroioOptionsSchema = z
     password: z.string().min(1).optional(),
     baseUrl: address.optional(),
     iamUrl: address.optional(),
-    timeoutMs: z.int().positive().optional(),
-    maxAttempts: z.int().positive().optional(),
-    retryDelayMs: z.int().nonnegative().optional(),
-    maxWaitMs: z.int().nonnegative().optional(),
+    ...connectionShape,
   })
   .check((check) => {
     const { token, username, password, baseUrl, iamUrl } = check.value;
