@@ -14,7 +14,14 @@ import pLimit from "p-limit";
 import { GroupSyncError, isGroupSyncError, summarizeError } from "../errors.js";
 import type { Batch, BatchResult, Change, ErrorSummary, GroupRef, OutcomeStatus, Snapshot } from "../model.js";
 import type { CallContext, GroupProvider } from "../provider.js";
-import { buildBatches, buildMemberPhases, membersBatch, type MembersBatch, type PlannedBatch } from "./batch.js";
+import {
+  type BatchPlan,
+  buildBatches,
+  buildMemberPhases,
+  membersBatch,
+  type MembersBatch,
+  type PlannedBatch,
+} from "./batch.js";
 import type { Meter, SyncEvent } from "./events.js";
 import { readGroupWhole } from "./snapshot.js";
 
@@ -105,6 +112,39 @@ export async function applyChanges(input: ApplyInput): Promise<Applied> {
           });
     } finally {
       for (const { id } of touched) versions.delete(id);
+    }
+  }
+
+  /**
+   * A second list before the first creation: one empty page would otherwise make every group anew. Whoever is there
+   * after all, or cannot be ruled out, is left to the next run.
+   */
+  async function confirmAbsent(creates: BatchPlan["creates"]): Promise<BatchPlan["creates"]> {
+    const skip = (planned: PlannedBatch, error: GroupSyncError) => {
+      const group = groupOf(planned);
+      mark(
+        input.changes.filter((change) => change.group === group),
+        "skipped",
+        error,
+      );
+    };
+    try {
+      const { groups, evidence } = await provider.listGroups(context());
+      const names = new Set(groups.map(({ name }) => name));
+      return creates.filter((planned) => {
+        const { name } = planned.batch;
+        if (evidence.complete && !names.has(name)) return true;
+        const message = names.has(name)
+          ? `A group called "${name}" is there after all; nothing was created. Run again.`
+          : `Nothing was created: the list of groups could not be read whole: ${evidence.because}.`;
+        skip(planned, new GroupSyncError("conflict", message, { provider: provider.id }));
+        return false;
+      });
+    } catch (error) {
+      if (!isGroupSyncError(error)) throw error;
+      if (isFinal(error)) stop(error);
+      for (const planned of creates) skip(planned, error);
+      return [];
     }
   }
 
@@ -231,7 +271,8 @@ export async function applyChanges(input: ApplyInput): Promise<Applied> {
   }
 
   const plan = buildBatches(input.changes, capabilities, refOf);
-  await Promise.all(plan.creates.map((planned) => limit(() => create(planned))));
+  const toCreate = plan.creates.length > 0 && mayGoOn() ? await confirmAbsent(plan.creates) : [];
+  await Promise.all(toCreate.map((planned) => limit(() => create(planned))));
   await Promise.all(
     plan.updates.map((planned) =>
       limit(() => sendGroup({ ...planned, batch: { ...planned.batch, group: refOf(groupOf(planned)) } })),

@@ -6,7 +6,15 @@ import { existsSync, readFileSync } from "node:fs";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { createPlan, createProviders, exportSpec, parseSpec, type Report, reconcile } from "../../src/index.js";
 import type { Seed } from "../../src/sandbox/index.js";
-import { expectConverged, type ProviderKey, providerIds, providerKeys, specFor, startWorld, type World } from "./world.js";
+import {
+  expectConverged,
+  type ProviderKey,
+  providerIds,
+  providerKeys,
+  specFor,
+  startWorld,
+  type World,
+} from "./world.js";
 
 interface RealOrg {
   readonly people: readonly { readonly id: string; readonly email: string }[];
@@ -28,9 +36,10 @@ const small = (year: number): RealOrg => ({
     name: year === 2024 && group === 3 ? "org/renamed" : `org/group-${group}`,
     ...(group === 3 && { previously: ["org/group-3"] }),
     managers: group % 4 === 0 ? [`p${group}`] : [],
-    members: Array.from({ length: 40 }, (_, index) => `p${(group * 7 + index * 2 + 1 + (year === 2024 && index < 3 ? 100 : 0)) % 120}`).filter(
-      (person, index, all) => all.indexOf(person) === index && !(group % 4 === 0 && person === `p${group}`),
-    ),
+    members: Array.from(
+      { length: 40 },
+      (_, index) => `p${(group * 7 + index * 2 + 1 + (year === 2024 && index < 3 ? 100 : 0)) % 120}`,
+    ).filter((person, index, all) => all.indexOf(person) === index && !(group % 4 === 0 && person === `p${group}`)),
   })),
 });
 
@@ -113,15 +122,28 @@ it("is in sync afterwards", async () => {
   expect(plan.status).toBe("in-sync");
 }, 120_000);
 
-it.each(providerKeys)("exports %s as a spec that plans to no change", async (id) => {
-  const { providers } = await specFor(world, wish);
-  const provider = providers.find((candidate) => candidate.id === id);
-  if (!provider) throw new Error(`no provider ${id}`);
-  const options = { ...world.sandbox.config()[id], retryDelayMs: 1, requestsPerMinute: 1_000_000 };
-  const { text } = await exportSpec({ provider, providerOptions: options });
-  const spec = await parseSpec(text);
-  const plan = await createPlan({ spec, providers: createProviders(spec) });
-  expect(plan.providers[0]?.problems).toEqual([]);
-  expect(plan.summary).toEqual({ create: 0, rename: 0, delete: 0, add: 0, role: 0, remove: 0, held: 0, unresolved: 0 });
-  expect(plan.status).toBe("in-sync");
-}, 120_000);
+it.each(providerKeys)(
+  "exports %s as a spec that plans to no change",
+  async (id) => {
+    const { providers } = await specFor(world, wish);
+    const provider = providers.find((candidate) => candidate.id === id);
+    if (!provider) throw new Error(`no provider ${id}`);
+    const options = { ...world.sandbox.config()[id], retryDelayMs: 1, requestsPerMinute: 1_000_000 };
+    const { text } = await exportSpec({ provider, providerOptions: options });
+    const spec = await parseSpec(text);
+    const plan = await createPlan({ spec, providers: createProviders(spec) });
+    expect(plan.providers[0]?.problems).toEqual([]);
+    expect(plan.summary).toEqual({
+      create: 0,
+      rename: 0,
+      delete: 0,
+      add: 0,
+      role: 0,
+      remove: 0,
+      held: 0,
+      unresolved: 0,
+    });
+    expect(plan.status).toBe("in-sync");
+  },
+  120_000,
+);

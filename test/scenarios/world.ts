@@ -11,10 +11,12 @@ import {
 } from "../../src/sandbox/index.js";
 
 /** Provider ids as `sandbox.config()` names them. */
-export const providerIds = { faces: "neuroio", lab: "brainstem", docs: "docspace", calls: "genesys" } as const satisfies Record<
-  string,
-  ServiceName
->;
+export const providerIds = {
+  faces: "neuroio",
+  lab: "brainstem",
+  docs: "docspace",
+  calls: "genesys",
+} as const satisfies Record<string, ServiceName>;
 export type ProviderKey = keyof typeof providerIds;
 export const providerKeys = Object.keys(providerIds) as readonly ProviderKey[];
 
@@ -33,7 +35,10 @@ export async function startWorld(options: SandboxOptions & { readonly seed: Seed
 }
 
 export interface SpecWish {
-  readonly groups: readonly (SeedGroup & { readonly previously?: readonly string[]; readonly only?: readonly ProviderKey[] })[];
+  readonly groups: readonly (SeedGroup & {
+    readonly previously?: readonly string[];
+    readonly only?: readonly ProviderKey[];
+  })[];
   readonly mode?: string;
   readonly guards?: Readonly<Record<string, unknown>>;
   /** More provider options, for all. */
@@ -54,7 +59,10 @@ export function specObject({ sandbox, seed }: World, wish: SpecWish): Record<str
     adopt: wish.adopt ?? true,
     providers,
     people: Object.fromEntries(
-      seed.people.map(({ id, email }) => [id, { email, ...(faces && { accounts: { faces: faces.accountOf(id) ?? null } }) }]),
+      seed.people.map(({ id, email }) => [
+        id,
+        { email, ...(faces && { accounts: { faces: faces.accountOf(id) ?? null } }) },
+      ]),
     ),
     groups: Object.fromEntries(
       wish.groups.map((group) => [
@@ -82,13 +90,20 @@ function withOneManager({ members = [], managers = [] }: SeedGroup): Record<stri
   return managers.length > 1 ? { managers: managers.slice(0, 1), members: [...members, ...managers.slice(1)] } : {};
 }
 
-export async function specFor(world: World, wish: SpecWish): Promise<{ spec: Spec; providers: readonly GroupProvider[] }> {
+export async function specFor(
+  world: World,
+  wish: SpecWish,
+): Promise<{ spec: Spec; providers: readonly GroupProvider[] }> {
   const spec = await parseSpec(JSON.stringify(specObject(world, wish)), { file: "test.json" });
   return { spec, providers: createProviders(spec) };
 }
 
 /** Who is truly in a group, as seed ids; pending invitations count as in. */
-export function trueMembers({ sandbox, seed }: World, provider: ProviderKey, groupName: string): readonly string[] | undefined {
+export function trueMembers(
+  { sandbox, seed }: World,
+  provider: ProviderKey,
+  groupName: string,
+): readonly string[] | undefined {
   const { control } = sandbox.services[providerIds[provider]];
   const groups = control.groups().filter(({ name }) => name === groupName);
   const [group] = groups;

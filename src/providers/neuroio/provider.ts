@@ -212,7 +212,7 @@ export function createNeuroioProvider(options: NeuroioProviderOptions): GroupPro
       else if (results.every(({ key }) => key)) permanent = false;
     } catch (error) {
       // Nothing else needs the list of tokens, so its absence is worth a warning, not the run.
-      if (!isGroupSyncError(error) || error.code === "cancelled") throw error;
+      if (!isGroupSyncError(error) || error.code === "cancelled" || error.code === "rate-limited") throw error;
     }
     if (permanent) {
       findings.push({ level: "ok", message: "The token is permanent." });
