@@ -11,6 +11,7 @@
  * Nothing is repeated blindly, creations never: those are looked up.
  */
 import pLimit from "p-limit";
+import { groupBy } from "../collections.js";
 import { GroupSyncError, isGroupSyncError, summarizeError } from "../errors.js";
 import type { Batch, BatchResult, Change, ErrorSummary, GroupRef, OutcomeStatus, Snapshot } from "../model.js";
 import type { CallContext, GroupProvider } from "../provider.js";
@@ -70,8 +71,11 @@ export async function applyChanges(input: ApplyInput): Promise<Applied> {
   let stopped: GroupSyncError | undefined;
 
   const context = (): CallContext => meter.context(signal);
+  let done = 0;
   const mark = (changes: readonly Change[], status: Progress["status"], error?: unknown) => {
     for (const change of changes) {
+      if (book.get(change)?.status === "open") done++;
+      if (status === "open") done--;
       book.set(change, { status, ...(error !== undefined && { error: summarizeError(error) }) });
     }
   };
@@ -93,7 +97,6 @@ export async function applyChanges(input: ApplyInput): Promise<Applied> {
   async function send(batch: Batch, changes: readonly Change[]): Promise<BatchResult | GroupSyncError> {
     const told = (ok: boolean) => {
       input.onEvent({ type: "batch", provider: provider.id, kind: batch.kind, changes: changes.length, ok });
-      const done = [...book.values()].filter(({ status }) => status !== "open").length;
       input.onEvent({ type: "progress", provider: provider.id, phase: "apply", done, total: book.size });
     };
     // Any write moves the version on, whether it succeeds or not.
@@ -194,7 +197,8 @@ export async function applyChanges(input: ApplyInput): Promise<Applied> {
     return group && !second ? { group } : undefined;
   }
 
-  async function sendMembers(planned: PlannedBatch<MembersBatch>, attempt = 1): Promise<void> {
+  /** `looked`: the group was read after a refusal of this very batch or one that it is part of. */
+  async function sendMembers(planned: PlannedBatch<MembersBatch>, attempt = 1, looked = false): Promise<void> {
     if (planned.changes.length === 0 || !mayGoOn()) return;
     const result = await send(planned.batch, planned.changes);
     if (!(result instanceof GroupSyncError)) {
@@ -213,7 +217,8 @@ export async function applyChanges(input: ApplyInput): Promise<Applied> {
       mark(planned.changes, "failed", result);
       return;
     }
-    const open = await readWhatIsOpen(planned, result);
+    // A refusal is looked into once, not at every step of the splitting; verification has the last word anyway.
+    const open = settles || !looked ? await readWhatIsOpen(planned, result) : planned.changes;
     if (!open) return;
     if (settles && attempt >= ATTEMPTS_AFTER_READING) {
       mark(open, result.code === "conflict" ? "failed" : "unknown", result);
@@ -223,7 +228,7 @@ export async function applyChanges(input: ApplyInput): Promise<Applied> {
     const split = !settles || result.code === "timeout";
     for (const part of partsOf(open, split)) {
       for (const phase of buildMemberPhases(part, capabilities, refOf)) {
-        for (const next of phase) await sendMembers(next, settles ? attempt + 1 : attempt);
+        for (const next of phase) await sendMembers(next, settles ? attempt + 1 : attempt, !settles);
       }
     }
   }
@@ -270,6 +275,28 @@ export async function applyChanges(input: ApplyInput): Promise<Applied> {
     }
   }
 
+  /** Additions first, but where a group has no room for them before somebody leaves. */
+  function phasesFor(changes: readonly Change[]): ReturnType<typeof buildMemberPhases> {
+    const most = capabilities.maxMembers.value;
+    if (most === null) return buildMemberPhases(changes, capabilities, refOf);
+    const early: Change[] = [];
+    const later: Change[] = [];
+    for (const [group, ofGroup] of groupBy(changes, (change) => change.group)) {
+      const adds = ofGroup.filter(({ type }) => type === "member.add");
+      const removes = ofGroup.filter(({ type }) => type === "member.remove");
+      const room = most - (before.get(groupIds.get(group) ?? "")?.members.length ?? 0);
+      const surplus = adds.slice(Math.max(0, room + removes.length));
+      if (surplus.length > 0) {
+        const message = `A group there has room for ${most} members; this addition would be one too many.`;
+        mark(surplus, "failed", new GroupSyncError("unsupported", message, { provider: provider.id }));
+      }
+      if (adds.length > room) early.push(...removes);
+      const left = adds.length > room ? ofGroup.filter((change) => change.type !== "member.remove") : ofGroup;
+      later.push(...left.filter((change) => !surplus.includes(change)));
+    }
+    return [...buildMemberPhases(early, capabilities, refOf), ...buildMemberPhases(later, capabilities, refOf)];
+  }
+
   const plan = buildBatches(input.changes, capabilities, refOf);
   const toCreate = plan.creates.length > 0 && mayGoOn() ? await confirmAbsent(plan.creates) : [];
   await Promise.all(toCreate.map((planned) => limit(() => create(planned))));
@@ -281,7 +308,7 @@ export async function applyChanges(input: ApplyInput): Promise<Applied> {
   const open = input.changes.filter(
     (change) => change.type.startsWith("member.") && book.get(change)?.status === "open",
   );
-  for (const phase of buildMemberPhases(open, capabilities, refOf)) {
+  for (const phase of phasesFor(open)) {
     // Batches of one group go one after the other: each moves the group's version.
     await Promise.all(
       inLanes(phase).map((lane) =>

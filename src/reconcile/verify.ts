@@ -11,7 +11,7 @@ import { groupBy } from "../collections.js";
 import { isGroupSyncError, summarizeError } from "../errors.js";
 import type { Change, ErrorSummary, Residual, Snapshot } from "../model.js";
 import type { CallContext, GroupProvider } from "../provider.js";
-import { type Book, isSo } from "./apply.js";
+import { type Book, isSo, type Progress } from "./apply.js";
 import type { Meter, SyncEvent } from "./events.js";
 import { readGroupWhole } from "./snapshot.js";
 
@@ -42,7 +42,7 @@ export async function verifyChanges(input: VerifyInput): Promise<readonly Residu
   const deadline = Date.now() + windowMs;
   const residual = new Map<string, readonly Residual[]>();
   const touched = groupBy(
-    [...book].filter(([, { status }]) => status === "sent").map(([change]) => change),
+    [...book].filter(([change, progress]) => isWorthReading(change, progress)).map(([change]) => change),
     ({ group }) => group,
   );
   const total = touched.size;
@@ -74,6 +74,11 @@ export async function verifyChanges(input: VerifyInput): Promise<readonly Residu
   return [...residual.values()].flat();
 }
 
+/** What was answered with success, and what was refused: a refused batch may have been done in part. */
+function isWorthReading(change: Change, { status }: Progress): boolean {
+  return status === "sent" || (status === "failed" && change.type.startsWith("member."));
+}
+
 async function readBack(groupId: string | undefined, provider: GroupProvider, context: CallContext): Promise<Reading> {
   if (groupId === undefined) return { state: "gone" };
   try {
@@ -97,9 +102,10 @@ function settle(
     reading.state === "read" ? reading.snapshot.members.map((member) => [member.account, member]) : [],
   );
   return changes.filter((change) => {
+    const refused = book.get(change)?.status === "failed";
     if (reading.state === "unreadable") {
-      if (last) book.set(change, { status: "unknown", error: reading.error });
-      return !last;
+      if (last && !refused) book.set(change, { status: "unknown", error: reading.error });
+      return !last && !refused;
     }
     const so =
       reading.state === "gone"
@@ -110,6 +116,8 @@ function settle(
       book.set(change, { status: invited ? "pending" : "applied" });
       return false;
     }
+    // Nobody waits for what was refused.
+    if (refused) return false;
     if (!last) return true;
     const certain = reading.state === "gone" || reading.snapshot.evidence.complete;
     // An error from sending is worth more than our own words.
