@@ -10,9 +10,10 @@ export function groupBy<K, V>(values: Iterable<V>, keyOf: (value: V) => K): Map<
   return groups;
 }
 
-/** Cuts a list into pieces of at most `size`. */
+/** Cuts a list into pieces of at most `size`, but at least 1. */
 export function chunk<T>(values: readonly T[], size: number): readonly (readonly T[])[] {
   const pieces: T[][] = [];
-  for (let start = 0; start < values.length; start += size) pieces.push(values.slice(start, start + size));
+  const step = Math.max(1, Math.floor(size));
+  for (let start = 0; start < values.length; start += step) pieces.push(values.slice(start, start + step));
   return pieces;
 }

@@ -5,6 +5,8 @@
  * of six ways, and only `found` leads to a change. The others say why, and hold removals where being wrong about
  * someone could cost another person their access.
  */
+import { chunk, groupBy } from "./collections.js";
+import { GroupSyncError } from "./errors.js";
 import type { Account, Person, ProviderId, Unresolved } from "./model.js";
 import type { AccountKey, CallContext, GroupProvider } from "./provider.js";
 
@@ -13,7 +15,12 @@ export type Resolution =
   | { readonly state: "found"; readonly account: Account; readonly pinned: boolean }
   /** `accounts.<provider>: null` in the spec: known to have none there. */
   | { readonly state: "none" }
-  | { readonly state: Unresolved["state"]; readonly reason: string; readonly account?: Account };
+  | {
+      readonly state: Unresolved["state"];
+      readonly reason: string;
+      /** Accounts that are or may be theirs: nothing is given to them, and nothing is taken from them. */
+      readonly candidates?: readonly Account[];
+    };
 
 /** The people of a spec at one provider. */
 export interface Identities {
@@ -124,27 +131,52 @@ export function normalizeEmail(email: string): string {
 
 function addressesOf(person: Person): readonly string[] {
   const all = [person.email, ...person.aliases].filter((address) => address !== undefined);
-  return [...new Set(all.map(normalizeEmail))];
+  // An empty address would be a question about everybody who has none.
+  return [...new Set(all.map(normalizeEmail))].filter((address) => address !== "");
 }
 
+/** The accounts of each key. The same question is asked once, in as few calls as the provider allows. */
 async function findAll(
   keys: readonly AccountKey[],
   provider: GroupProvider,
   context: CallContext,
 ): Promise<readonly (readonly Account[])[]> {
-  const found: (readonly Account[])[] = [];
-  const size = provider.capabilities.lookup.keysPerCall.value;
-  const chunks = Array.from({ length: Math.ceil(keys.length / size) }, (_, index) =>
-    keys.slice(index * size, (index + 1) * size),
-  );
+  const questions = [...new Map(keys.map((key) => [`${key.by} ${key.value}`, key])).values()];
   // The provider's own budget decides how many of these are under way at once.
-  const answers = await Promise.all(chunks.map((chunk) => provider.findAccounts(chunk, context)));
-  for (const answer of answers) for (const finding of answer) found.push(finding.accounts);
-  return found;
+  const answers = await Promise.all(
+    chunk(questions, provider.capabilities.lookup.keysPerCall.value).map((piece) => ask(piece, provider, context)),
+  );
+  const found = new Map(answers.flat());
+  return keys.map(({ by, value }) => found.get(`${by} ${value}`) ?? []);
+}
+
+/** Answers that do not fit the questions would hand one person's account to another. */
+async function ask(
+  keys: readonly AccountKey[],
+  provider: GroupProvider,
+  context: CallContext,
+): Promise<readonly (readonly [string, readonly Account[]])[]> {
+  const findings = await provider.findAccounts(keys, context);
+  return keys.map(({ by, value }, index) => {
+    const finding = findings[index];
+    const fits = finding?.key.by === by && normalizeEmail(finding.key.value) === normalizeEmail(value);
+    if (!fits || findings.length !== keys.length) {
+      throw new GroupSyncError(
+        "bad-answer",
+        `${provider.id} was asked about ${keys.length} people and answered about others.`,
+        { provider: provider.id, operation: "findAccounts" },
+      );
+    }
+    return [`${by} ${value}`, finding.accounts];
+  });
 }
 
 function judge(accounts: readonly Account[], key: string): Resolution {
-  const alive = accounts.filter((account) => account.status !== "deleted");
+  const alive = [
+    ...new Map(
+      accounts.filter(({ status }) => status !== "deleted").map((account) => [account.id, account] as const),
+    ).values(),
+  ];
   const [only, second] = alive;
   if (!only) {
     const deleted = accounts.length > 0 ? "; a deleted account had it" : "";
@@ -152,35 +184,43 @@ function judge(accounts: readonly Account[], key: string): Resolution {
   }
   if (second) {
     const ids = alive.map(({ id }) => id).join(", ");
-    return { state: "ambiguous", reason: `${alive.length} accounts for ${key}: ${ids}; pin the right one` };
+    const reason = `${alive.length} accounts for ${key}: ${ids}; pin the right one`;
+    return { state: "ambiguous", reason, candidates: alive };
   }
   if (!only.eligible) {
-    return { state: "disabled", reason: only.note ?? `the account of ${key} is ${only.status}`, account: only };
+    const why = only.status === "active" ? "cannot be taken into a group" : `is ${only.status}`;
+    return { state: "disabled", reason: only.note ?? `the account of ${key} ${why}`, candidates: [only] };
   }
   return { state: "found", account: only, pinned: false };
 }
 
 /** Two people of the spec who turn out to be one account are both ambiguous: nobody may gain or lose by a mix-up. */
 function indexed(provider: ProviderId, given: ReadonlyMap<string, Resolution>): Identities {
-  const holders = new Map<string, string[]>();
-  for (const [person, resolution] of given) {
-    if (resolution.state !== "found") continue;
-    holders.set(resolution.account.id, [...(holders.get(resolution.account.id) ?? []), person]);
-  }
   const resolutions = new Map(given);
   const personOf = new Map<string, string>();
-  for (const [account, persons] of holders) {
-    const [first, ...others] = persons;
-    if (first !== undefined && others.length === 0) personOf.set(account, first);
+  const holders = groupBy(
+    [...given].flatMap(([person, resolution]) => {
+      const account = accountOf(resolution);
+      return account ? [{ person, account }] : [];
+    }),
+    ({ account }) => account.id,
+  );
+  for (const [id, claims] of holders) {
+    const [first, ...others] = claims;
+    if (first && others.length === 0) personOf.set(id, first.person);
     else {
-      for (const person of persons) {
-        const rest = persons.filter((other) => other !== person).join(", ");
-        resolutions.set(person, { state: "ambiguous", reason: `is the same account as ${rest} (${account})` });
+      for (const { person, account } of claims) {
+        const rest = claims.flatMap((claim) => (claim.person === person ? [] : [claim.person])).join(", ");
+        const reason = `is the same account as ${rest} (${id})`;
+        resolutions.set(person, { state: "ambiguous", reason, candidates: [account] });
       }
     }
   }
-  for (const [person, resolution] of resolutions) {
-    if (resolution.state === "disabled" && resolution.account) personOf.set(resolution.account.id, person);
-  }
   return { provider, resolutions, personOf };
+}
+
+/** The one account that a person certainly has. */
+function accountOf(resolution: Resolution): Account | undefined {
+  if (resolution.state === "found") return resolution.account;
+  return resolution.state === "disabled" ? resolution.candidates?.[0] : undefined;
 }

@@ -307,12 +307,26 @@ export interface ErrorSummary {
   readonly retryAt?: string;
 }
 
+/** A release of held removals of exactly one plan, for one group. */
+export interface Approval {
+  /** The checksum of the plan that was looked at. */
+  readonly checksum: string;
+  /** The group's id in the spec. */
+  readonly group: string;
+  /** Absent: at all providers of the plan. */
+  readonly provider?: ProviderId;
+  readonly approvedBy: string;
+  readonly approvedAt: string;
+  /** After this moment the approval counts for nothing. */
+  readonly expiresAt: string;
+}
+
 /** What would change, what is held and why, and what it would cost. Plain JSON: save it, review it, apply it later. */
 export interface Plan {
   readonly kind: "plan";
   readonly formatVersion: 1;
   readonly planId: string;
-  /** SHA-256 over everything else in the plan. A changed byte is refused. */
+  /** SHA-256 over everything else in the plan, its approvals excepted. A changed byte is refused. */
   readonly checksum: string;
   readonly createdAt: string;
   /** After this moment the plan is refused. */
@@ -331,6 +345,8 @@ export interface Plan {
     readonly unresolved: number;
   };
   readonly providers: readonly ProviderPlan[];
+  /** Added after the plan was made; each is bound to the checksum. */
+  readonly approvals?: readonly Approval[];
 }
 
 /** What a batch says about one account. */

@@ -56,18 +56,20 @@ const stopped = () => new GroupSyncError("cancelled", "Stopped before the reques
 /** Makes a budget. Most callers want {@link sharedBudget}. */
 export function createRateBudget(limits: BudgetLimits, now: () => number = Date.now): RateBudget {
   const lanes = { read: pLimit(limits.reads), write: pLimit(limits.writes) };
+  // Only the first in a queue looks at the clock. If all did, those who come last could overtake the others for ever.
+  const queues = { read: pLimit(1), write: pLimit(1), all: pLimit(1) };
   const windows = limits.rates.map((rate) => ({ rate, sent: [] as number[] }));
   let pausedUntil = 0;
 
-  /** When the next request of this kind may go, and which limit says so. Takes the place if that is now. */
-  function takeTurn(effect: Effect): Wait | undefined {
+  /** What holds back the next request: a pause, or a full window of those that count this. */
+  function findWait(counts: RateScope["counts"]): Wait | undefined {
     const time = now();
     // Whoever paused the scope has weighed the wait already.
     if (pausedUntil > time) {
       return { at: pausedUntil, scope: "service", reason: "the service asked to wait", isBounded: false };
     }
-    const counting = windows.filter(({ rate }) => rate.counts === "all" || rate.counts === effect);
-    for (const { rate, sent } of counting) {
+    for (const { rate, sent } of windows) {
+      if (rate.counts !== counts) continue;
       while (sent[0] !== undefined && sent[0] <= time - rate.windowMs) sent.shift();
       const oldest = sent[0];
       if (sent.length >= rate.requests && oldest !== undefined) {
@@ -79,7 +81,6 @@ export function createRateBudget(limits: BudgetLimits, now: () => number = Date.
         };
       }
     }
-    for (const { sent } of counting) sent.push(time);
     return undefined;
   }
 
@@ -89,22 +90,33 @@ export function createRateBudget(limits: BudgetLimits, now: () => number = Date.
     onWait: OnWait,
     maxWaitMs: number,
   ): Promise<void> {
-    for (;;) {
-      if (signal?.aborted) throw stopped();
-      const wait = takeTurn(effect);
-      if (!wait) return;
-      const delayMs = Math.max(1, wait.at - now());
-      if (wait.isBounded && delayMs > maxWaitMs) {
-        throw new GroupSyncError("rate-limited", `The limit of ${wait.reason} (${wait.scope}) is used up.`, {
-          retryable: true,
-          retryAt: wait.at,
+    async function waitOut(counts: RateScope["counts"]): Promise<void> {
+      for (;;) {
+        if (signal?.aborted) throw stopped();
+        const wait = findWait(counts);
+        if (!wait) return;
+        const delayMs = Math.max(1, wait.at - now());
+        if (wait.isBounded && delayMs > maxWaitMs) {
+          throw new GroupSyncError("rate-limited", `The limit of ${wait.reason} (${wait.scope}) is used up.`, {
+            retryable: true,
+            retryAt: wait.at,
+          });
+        }
+        if (delayMs >= UNSPOKEN_WAIT_MS) onWait(wait.scope, delayMs, wait.reason);
+        await sleep(delayMs, undefined, signal ? { signal } : {}).catch(() => {
+          throw stopped();
         });
       }
-      if (delayMs >= UNSPOKEN_WAIT_MS) onWait(wait.scope, delayMs, wait.reason);
-      await sleep(delayMs, undefined, signal ? { signal } : {}).catch(() => {
-        throw stopped();
-      });
     }
+
+    await queues[effect](async () => {
+      // The limits of its own kind first: a write that has to wait for hours holds up no reading.
+      await waitOut(effect);
+      await queues.all(async () => {
+        await waitOut("all");
+        for (const { rate, sent } of windows) if (rate.counts === "all" || rate.counts === effect) sent.push(now());
+      });
+    });
   }
 
   return {
@@ -116,6 +128,8 @@ export function createRateBudget(limits: BudgetLimits, now: () => number = Date.
         signal?.addEventListener("abort", stop, { once: true });
         lanes[effect](async () => {
           await waitForTurn(effect, signal, onWait, maxWaitMs);
+          // Stopped in this very moment: the caller has been told that nothing was sent, so nothing is.
+          if (signal?.aborted) throw stopped();
           signal?.removeEventListener("abort", stop);
           return send();
         })

@@ -4,6 +4,7 @@
  * timeout. Whatever axios throws is turned into our own error at once, because an AxiosError carries the token.
  */
 import { createHash } from "node:crypto";
+import { setMaxListeners } from "node:events";
 import { Agent as HttpAgent } from "node:http";
 import { Agent as HttpsAgent } from "node:https";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -122,6 +123,8 @@ export function createHttpClient(options: HttpClientOptions): HttpClient {
   });
 
   async function send(request: HttpRequest, context: Partial<CallContext> = {}): Promise<HttpAnswer> {
+    // Any number of requests may wait for one signal; Node would warn of a leak from the eleventh on.
+    if (context.signal) setMaxListeners(0, context.signal);
     let renewed = false;
     for (let attempt = 1; ; attempt++) {
       const authorization =

@@ -34,12 +34,14 @@ export function buildBatches(
 ): BatchPlan {
   const onCreate = capabilities.groups.membersOnCreate.value;
   const carried = new Set<Change>();
+  const addsOf = groupBy(
+    changes.filter(({ type }) => type === "member.add"),
+    ({ group }) => group,
+  );
   const creates = changes
     .filter((change) => change.type === "group.create")
     .map((create) => {
-      const first = changes
-        .filter((change) => change.type === "member.add" && change.group === create.group)
-        .slice(0, onCreate);
+      const first = byWeight(addsOf.get(create.group) ?? []).slice(0, onCreate);
       for (const change of first) carried.add(change);
       return {
         batch: {
@@ -120,7 +122,8 @@ function perGroup(
 
 /**
  * Where one call takes people × groups, people who are wanted in the very same groups go together: such a product
- * has no pair that is not wanted. Used only where it needs fewer calls than going group by group.
+ * has no pair that is not wanted. Someone with a role in one group and without it in another is two people here, as
+ * a call gives one role in all of its groups. Used only where it needs fewer calls than going group by group.
  */
 function inFewestCalls(
   changes: readonly Change[],
@@ -130,7 +133,7 @@ function inFewestCalls(
 ): readonly PlannedBatch<MembersBatch>[] {
   const simple = perGroup(changes, accountsPerCall, refOf);
   if (groupsPerCall < 2) return simple;
-  const byAccount = groupBy(changes, (change) => change.account ?? "");
+  const byAccount = groupBy(changes, ({ account, role, direct }) => JSON.stringify([account, role, direct]));
   const bySignature = groupBy(byAccount.values(), (wanted) =>
     JSON.stringify(wanted.map(({ group }) => group).toSorted()),
   );

@@ -4,8 +4,8 @@
  * Absent is not empty: a role that the spec does not mention is left alone. A provider without a role treats its
  * holder as a plain member. Nothing here knows a guard; everything that could be wished for is listed.
  */
-import type { Identities } from "../identity.js";
-import type { Change, DesiredMember, Group, Member, Role, Target } from "../model.js";
+import type { Identities, Resolution } from "../identity.js";
+import type { Account, Change, DesiredMember, Group, Member, Role, Target } from "../model.js";
 import { ROLES } from "../model.js";
 import type { Capabilities } from "../provider.js";
 import type { TargetReading } from "./snapshot.js";
@@ -45,7 +45,8 @@ export function diffTarget(
     ...(actual ? diffGroup(target, actual.group, capabilities) : [createChange(target, capabilities)]),
     ...diffMembers(target, desired, actual?.members ?? [], identities).map((change) => ({ ...change, ...group })),
   ];
-  return { target, reading, changes, unresolved: desired.unresolved, notes: desired.notes };
+  const notes = [...(actual ? noteName(target, actual.group, capabilities) : []), ...desired.notes];
+  return { target, reading, changes, unresolved: desired.unresolved, notes };
 }
 
 interface Desired {
@@ -53,7 +54,7 @@ interface Desired {
   readonly wanted: ReadonlyMap<string, { readonly person: string; readonly role: Role }>;
   /** Why someone is not wanted (any more), by account. */
   readonly expired: ReadonlyMap<string, string>;
-  /** Accounts that belong to people who are wanted but cannot be added (disabled): kept if there, not added if not. */
+  /** Accounts that are or may be those of wanted people who cannot be added (disabled, ambiguous): kept if there. */
   readonly kept: ReadonlySet<string>;
   readonly unresolved: readonly string[];
   readonly notes: readonly string[];
@@ -68,7 +69,8 @@ function resolveDesired(target: Target, identities: Identities, capabilities: Ca
   for (const member of target.members) {
     const resolution = identities.resolutions.get(member.person);
     if (isExpired(member, today)) {
-      if (resolution?.state === "found") expired.set(resolution.account.id, `membership ended on ${member.until}`);
+      const accounts = resolution ? accountsOf(resolution) : [];
+      for (const { id } of accounts) expired.set(id, `membership ended on ${member.until}`);
       continue;
     }
     if (resolution?.state === "found") {
@@ -77,7 +79,7 @@ function resolveDesired(target: Target, identities: Identities, capabilities: Ca
       wanted.set(resolution.account.id, { person: member.person, role });
     } else if (resolution?.state !== "none") {
       unresolved.push(member.person);
-      if (resolution?.account) kept.add(resolution.account.id);
+      for (const { id } of resolution ? accountsOf(resolution) : []) kept.add(id);
     }
   }
   const notes = [...downgraded].map(
@@ -85,6 +87,11 @@ function resolveDesired(target: Target, identities: Identities, capabilities: Ca
       `${target.group}: ${target.provider} has no ${role}s; ${people.length === 1 ? people[0] : `${people.length} people`} listed as ${role} ${people.length === 1 ? "is a plain member" : "are plain members"} there`,
   );
   return { wanted, expired, kept, unresolved, notes };
+}
+
+function accountsOf(resolution: Resolution): readonly Account[] {
+  if (resolution.state === "found") return [resolution.account];
+  return resolution.state === "none" ? [] : (resolution.candidates ?? []);
 }
 
 function isExpired(member: DesiredMember, today: string): boolean {
@@ -118,7 +125,7 @@ function deleteChange(target: Target, group: Group): Change {
 }
 
 function diffGroup(target: Target, group: Group, capabilities: Capabilities): readonly Change[] {
-  const renamed = target.name !== group.name;
+  const renamed = target.name !== group.name && capabilities.groups.rename.value;
   const described =
     target.description !== undefined &&
     capabilities.groups.description.value &&
@@ -138,6 +145,12 @@ function diffGroup(target: Target, group: Group, capabilities: Capabilities): re
       reason: reasons.join("; "),
     },
   ];
+}
+
+function noteName(target: Target, group: Group, capabilities: Capabilities): readonly string[] {
+  return target.name === group.name || capabilities.groups.rename.value
+    ? []
+    : [`${target.group}: is called "${group.name}" at ${target.provider}, where groups cannot be renamed`];
 }
 
 type MemberChange = Omit<Change, "group">;
@@ -167,17 +180,20 @@ function diffMembers(
       });
     }
   }
-  for (const member of additive ? [] : members) {
+  for (const member of additive ? [] : actual.values()) {
     if (desired.wanted.has(member.account) || desired.kept.has(member.account)) continue;
     const person = identities.personOf.get(member.account);
     const who = { ...(person !== undefined && { person }), account: member.account };
     const why = desired.expired.get(member.account) ?? "not listed in the spec";
     if (member.role !== "member" && !target.managed[member.role]) continue;
-    if (target.managed.member && member.direct) {
+    // Whoever is there by a role alone is gone without it. A role of a direct member goes with the membership.
+    const byRoleAlone = !member.direct && member.role !== "member";
+    if (byRoleAlone || (target.managed.member && member.direct)) {
       removes.push({
         type: "member.remove",
         ...who,
         role: member.role,
+        ...(byRoleAlone && { direct: false }),
         ...(member.invitation !== undefined && { invitation: member.invitation }),
         reason: member.state === "pending" ? `invited, ${why}` : why,
       });
@@ -191,12 +207,17 @@ function diffMembers(
       });
     }
   }
-  return [...adds, ...updates, ...removes];
+  // A role is given before it is taken, so that a group is not without an owner in between.
+  const raises = updates.filter(({ role, previousRole }) => isRaise(previousRole, role));
+  const lowers = updates.filter(({ role, previousRole }) => !isRaise(previousRole, role));
+  return [...adds, ...raises, ...lowers, ...removes];
 }
 
 /** Whether the spec speaks about the roles involved, and the mode lets a role be taken away. */
 function mayChangeRole(target: Target, member: Member, role: Role): boolean {
-  const raised = ROLES.indexOf(role) > ROLES.indexOf(member.role);
-  if (raised) return true;
-  return target.managed[member.role] && target.mode !== "additive";
+  return isRaise(member.role, role) || (target.managed[member.role] && target.mode !== "additive");
+}
+
+function isRaise(from: Role = "member", to: Role = "member"): boolean {
+  return ROLES.indexOf(to) > ROLES.indexOf(from);
 }

@@ -4,11 +4,13 @@
  * A guard has a name, a limit, and a message that says what was found, how much, the limit, and how to acknowledge.
  * Additions are never held but in a group that is not ours to touch (`foreign-group`): whoever is held back keeps
  * what they have. The order of the guards below is the order in which they are asked; the first that objects to a
- * change is the one that is named. The counting guards come last and count only what would still be removed.
+ * change is the one that is named. The counting guards come near the end and count only what would still be removed.
+ * The last one looks at what all others have left: a role that one person keeps cannot go to another where there is
+ * room for one.
  */
 import { groupBy } from "../collections.js";
 import type { Identities } from "../identity.js";
-import { normalizeEmail } from "../identity.js";
+import { normalizeEmail, normalizeId } from "../identity.js";
 import type { Change, GuardName, GuardSettings, HeldChange, Member, Person, ProviderId, Role } from "../model.js";
 import { ROLES } from "../model.js";
 import type { Capabilities } from "../provider.js";
@@ -72,9 +74,12 @@ export function guardChanges(diffs: readonly ProviderDiff[], options: GuardOptio
     "the run",
     options,
   );
+  for (const { diff, targets } of ledgers) for (const ledger of targets) guardRoom(ledger, diff, options);
   return ledgers.map(({ diff, targets }) => ({
     provider: diff.provider,
-    changes: targets.flatMap((ledger) => ledger.diff.changes.filter((change) => !ledger.held.has(change))),
+    changes: targets.flatMap(({ diff: { changes }, held, lessened }) =>
+      changes.flatMap((change) => lessened.get(change) ?? (held.has(change) ? [] : [change])),
+    ),
     held: targets.flatMap((ledger) => [...ledger.held.values()]),
   }));
 }
@@ -84,12 +89,14 @@ interface Ledger {
   readonly diff: TargetDiff;
   readonly members: readonly Member[];
   readonly held: Map<Change, HeldChange>;
+  /** What goes instead of a held addition with a role: the addition without it. */
+  readonly lessened: Map<Change, Change>;
   readonly identities: Identities;
 }
 
 function openLedger(diff: ProviderDiff, target: TargetDiff): Ledger {
   const members = target.reading.state === "found" ? target.reading.snapshot.members : [];
-  return { diff: target, members, held: new Map(), identities: diff.identities };
+  return { diff: target, members, held: new Map(), lessened: new Map(), identities: diff.identities };
 }
 
 /** A removal takes a membership, a demotion takes a role; both take away access. */
@@ -97,6 +104,11 @@ function isLoss(change: Change): boolean {
   if (change.type === "member.remove") return true;
   if (change.type !== "member.update") return false;
   return rank(change.role) < rank(change.previousRole);
+}
+
+/** What takes something from anybody: from one person, or from all who are in the group. */
+function isLossOrDelete(change: Change): boolean {
+  return isLoss(change) || change.type === "group.delete";
 }
 
 function rank(role: Role | undefined): number {
@@ -119,13 +131,17 @@ function hold(
   message: string,
 ): void {
   const group = ledger.diff.target.group;
-  const liftable = !UNLIFTABLE.includes(guard);
-  if (liftable && options.allow.some((allow) => allow.guard === guard && (allow.group ?? group) === group)) return;
-  const how = liftable ? ` Acknowledge with --allow ${guard}:${group}.` : "";
+  if (isAcknowledged(ledger, guard, options)) return;
+  const how = UNLIFTABLE.includes(guard) ? "" : ` Acknowledge with --allow ${guard}:${group}.`;
   for (const change of changes) {
     if (ledger.held.has(change)) continue;
     ledger.held.set(change, { ...change, guard, reason: message + how, wantedBecause: change.reason });
   }
+}
+
+function isAcknowledged({ diff }: Ledger, guard: GuardName, { allow }: GuardOptions): boolean {
+  const { group } = diff.target;
+  return !UNLIFTABLE.includes(guard) && allow.some((each) => each.guard === guard && (each.group ?? group) === group);
 }
 
 function guardTarget(ledger: Ledger, provider: ProviderDiff, options: GuardOptions): void {
@@ -148,7 +164,7 @@ function guardTarget(ledger: Ledger, provider: ProviderDiff, options: GuardOptio
   if (!options.removals) {
     hold(
       ledger,
-      pending(ledger, (change) => isLoss(change) || change.type === "group.delete"),
+      pending(ledger, isLossOrDelete),
       "no-removals",
       options,
       "Removals are switched off for this run (--no-removals).",
@@ -164,10 +180,10 @@ function guardTarget(ledger: Ledger, provider: ProviderDiff, options: GuardOptio
   if (!evidence.complete) {
     hold(
       ledger,
-      pending(ledger, isLoss),
+      pending(ledger, isLossOrDelete),
       "incomplete-reading",
       options,
-      `The members could not be read whole: ${evidence.because}. Nobody is removed on the word of such a reading; run again.`,
+      `The reading is not whole: ${evidence.because}. Nobody is removed on the word of such a reading; run again.`,
     );
   }
   const doubtful = unresolved.filter((person) => ledger.identities.resolutions.get(person)?.state !== "disabled");
@@ -186,33 +202,39 @@ function guardTarget(ledger: Ledger, provider: ProviderDiff, options: GuardOptio
   );
   hold(ledger, own, "own-account", options, "This is the account that group-sync itself acts as.");
 
-  const isProtected = protection(ledger, target.guards.protect, options.people);
-  const shielded = pending(ledger, (change) => isLoss(change) && isProtected(change));
-  hold(ledger, shielded, "protected-person", options, "Protected by guards.protect.");
+  guardProtected(ledger, provider, options);
 
   if (reading.matchedBy !== "id" && !target.adopt) {
     hold(
       ledger,
-      pending(ledger, isLoss),
+      pending(ledger, isLossOrDelete),
       "adoption",
       options,
       `"${group.name}" was there before us and was found by its name alone, so additions go and removals wait until it is adopted: pin its id, or set adopt: true.`,
     );
   }
   guardRoles(ledger, provider, options);
-  guardEmptyGroup(ledger, options);
+  guardEmptyGroup(ledger, provider, options);
+}
+
+function guardProtected(ledger: Ledger, provider: ProviderDiff, options: GuardOptions): void {
+  const losses = pending(ledger, isLossOrDelete);
+  if (losses.length === 0 || ledger.diff.target.guards.protect.length === 0) return;
+  const isProtected = protection(ledger, provider, options.people);
+  const shielded = losses.filter((change) =>
+    change.type === "group.delete"
+      ? ledger.members.some(({ account }) => isProtected(account))
+      : isProtected(change.account ?? ""),
+  );
+  hold(ledger, shielded, "protected-person", options, "Protected by guards.protect.");
 }
 
 function guardRoles(ledger: Ledger, { capabilities }: ProviderDiff, options: GuardOptions): void {
   for (const role of ["manager", "owner"] as const) {
     const capability = capabilities.roles[role];
     if (!capability) continue;
-    const takesRole = (change: Change) =>
-      isLoss(change) && (change.previousRole ?? change.role) === role && (isRemoval(change) || change.role !== role);
-    const gains = ledger.diff.changes.filter(
-      (change) =>
-        change.role === role && (change.type === "member.add" || (change.type === "member.update" && !isLoss(change))),
-    );
+    const takesRole = (change: Change) => isLossOf(role, change);
+    const gains = ledger.diff.changes.filter((change) => isGainOf(role, change));
     if (capability.guarded.value && gains.length === 0) {
       hold(
         ledger,
@@ -224,11 +246,14 @@ function guardRoles(ledger: Ledger, { capabilities }: ProviderDiff, options: Gua
     }
     // Owners are the last resort of a group; where a service has none, its managers are.
     if (role === "manager" && capabilities.roles.owner) continue;
-    const holders = ledger.members.filter((member) => member.role === role && member.state !== "pending").length;
-    const losses = pending(ledger, takesRole);
-    // One held loss less, one holder more: hold from the end until enough remain.
+    // Someone who is switched off, or has only been invited, cannot act as an owner.
+    const active = ledger.members.filter((member) => member.role === role && member.state === "active");
+    const accounts = new Set(active.map(({ account }) => account));
+    const holders = active.length;
+    const losses = pending(ledger, (change) => takesRole(change) && accounts.has(change.account ?? ""));
+    const coming = capabilities.invitations.value ? gains.filter(({ type }) => type !== "member.add") : gains;
     const wanted = Math.min(ledger.diff.target.guards.minOwners, holders);
-    const left = holders - losses.length + gains.length;
+    const left = holders - losses.length + coming.length;
     if (losses.length > 0 && left < wanted) {
       hold(
         ledger,
@@ -241,11 +266,52 @@ function guardRoles(ledger: Ledger, { capabilities }: ProviderDiff, options: Gua
   }
 }
 
-function guardEmptyGroup(ledger: Ledger, options: GuardOptions): void {
+function isLossOf(role: Role, change: Change): boolean {
+  return isLoss(change) && (change.previousRole ?? change.role) === role;
+}
+
+function isGainOf(role: Role, change: Change): boolean {
+  return change.role === role && (change.type === "member.add" || (change.type === "member.update" && !isLoss(change)));
+}
+
+/**
+ * Where a role has room for so many, giving it to another takes it from whoever has it, also if nothing says so: in
+ * additive mode, or when that person's own change is held. The newcomers are added without it meanwhile.
+ */
+function guardRoom(ledger: Ledger, { capabilities }: ProviderDiff, options: GuardOptions): void {
+  for (const role of ["manager", "owner"] as const) {
+    const max = capabilities.roles[role]?.max.value ?? null;
+    if (max === null) continue;
+    const leaving = new Set(pending(ledger, (change) => isLossOf(role, change)).map(({ account }) => account));
+    const staying = ledger.members.filter((member) => member.role === role && !leaving.has(member.account));
+    const gains = pending(ledger, (change) => isGainOf(role, change));
+    const over = gains
+      .toSorted((left, right) => ((left.account ?? "") < (right.account ?? "") ? -1 : 1))
+      .slice(Math.max(0, max - staying.length));
+    if (staying.length === 0 || over.length === 0) continue;
+    const keepers = listed(
+      staying.map(({ account, name }) => ledger.identities.personOf.get(account) ?? name ?? account),
+    );
+    const room = `${max} ${role}${max === 1 ? "" : "s"}`;
+    const message = `The group has room for ${room}, and ${keepers} would lose the role to ${listed(over.map(({ person, account }) => person ?? account ?? ""))}.`;
+    hold(ledger, over, "role-loss", options, message);
+    for (const change of over) {
+      const held = ledger.held.get(change);
+      if (!held || change.type !== "member.add") continue;
+      ledger.held.set(change, { ...held, type: "member.update", previousRole: "member" });
+      ledger.lessened.set(change, { ...change, role: "member" });
+    }
+  }
+}
+
+function guardEmptyGroup(ledger: Ledger, { capabilities }: ProviderDiff, options: GuardOptions): void {
   const removals = pending(ledger, isRemoval);
   const present = ledger.members.filter((member) => member.state !== "pending").length;
   const removed = removals.filter((change) => change.invitation === undefined).length;
-  const added = ledger.diff.changes.filter((change) => change.type === "member.add").length;
+  // An invitation may be declined: it fills no group.
+  const added = capabilities.invitations.value
+    ? 0
+    : ledger.diff.changes.filter((change) => change.type === "member.add").length;
   if (removed === 0 || present - removed + added > 0) return;
   hold(ledger, removals, "empty-group", options, `Would remove all ${present} members and leave the group empty.`);
 }
@@ -268,44 +334,68 @@ function guardEmptySource(targets: readonly Ledger[], options: GuardOptions): vo
 
 /**
  * `maxRemovals`: either limit holds the removals it concerns. One removal never trips the percentage; a group that
- * it would empty is held by its own guard, before.
+ * it would empty is held by its own guard, before. What has been acknowledged is not counted: saying yes to one
+ * group's removals never holds those of another.
  */
 function holdOverLimit(ledgers: readonly Ledger[], limits: GuardSettings, what: string, options: GuardOptions): void {
   const { count, percent } = limits.maxRemovals;
-  const byLedger = ledgers.map((ledger) => ({ ledger, removals: pending(ledger, isRemoval) }));
+  const byLedger = ledgers
+    .filter((ledger) => !isAcknowledged(ledger, "max-removals", options))
+    .map((ledger) => ({ ledger, removals: pending(ledger, isRemoval) }));
   const removals = byLedger.reduce((sum, entry) => sum + entry.removals.length, 0);
   const members = ledgers.reduce((sum, ledger) => sum + ledger.members.length, 0);
   const share = members === 0 ? 0 : (removals / members) * 100;
   const overCount = removals > count;
-  const overPercent = removals > 1 && share > percent;
+  const overPercent = removals > 1 && removals * 100 > percent * members;
   if (!overCount && !overPercent) return;
   const limit = overCount ? `more than ${count} at once` : `more than ${percent} %`;
   const message = `${removals} of ${members} memberships of ${what} would be removed (${share.toFixed(1)} %): ${limit} (guards.maxRemovals).`;
   for (const { ledger, removals: changes } of byLedger) hold(ledger, changes, "max-removals", options, message);
 }
 
+/**
+ * Whether an account is one that `guards.protect` means. People are recognised by what the spec says of them too:
+ * someone who was just taken out of all lists is not looked up any more, and is the very one to protect.
+ */
 function protection(
   ledger: Ledger,
-  protect: readonly string[],
+  provider: ProviderDiff,
   people: Readonly<Record<string, Person>>,
-): (change: Change) => boolean {
-  if (protect.length === 0) return () => false;
-  const emails = new Map(ledger.members.map((member) => [member.account, member.email]));
-  return (change) => {
-    const person = change.person === undefined ? undefined : people[change.person];
-    const email = change.account === undefined ? undefined : emails.get(change.account);
-    const names = [change.person, change.account, email, person?.email, ...(person?.aliases ?? [])];
-    return names.some((name) => name !== undefined && protect.some((pattern) => matchesGlob(pattern, name)));
+): (account: string) => boolean {
+  const isMeant = createGlob(ledger.diff.target.guards.protect);
+  const accounts = new Set<string>();
+  const addresses = new Set<string>();
+  for (const { id, email, aliases, accounts: pins } of Object.values(people)) {
+    const known = [email, ...aliases].filter((address) => address !== undefined);
+    if (![id, ...known].some(isMeant)) continue;
+    const pin = pins[provider.provider];
+    if (typeof pin === "string") accounts.add(normalizeId(pin, provider));
+    for (const address of known) addresses.add(normalizeEmail(address));
+  }
+  const emails = new Map(ledger.members.map(({ account, email }) => [account, email]));
+  return (account) => {
+    const names = [account, emails.get(account), ledger.identities.personOf.get(account)];
+    return (
+      accounts.has(account) ||
+      names.some((name) => name !== undefined && (isMeant(name) || addresses.has(normalizeEmail(name))))
+    );
   };
 }
 
 /** `*` stands for any text, `?` for one character; case does not matter. */
 export function matchesGlob(pattern: string, text: string): boolean {
-  const source = normalizeEmail(pattern)
-    .replace(/[.+^${}()|[\]\\]/g, "\\$&")
-    .replaceAll("*", ".*")
-    .replaceAll("?", ".");
-  return new RegExp(`^${source}$`, "su").test(normalizeEmail(text));
+  return createGlob([pattern])(text);
+}
+
+function createGlob(patterns: readonly string[]): (text: string) => boolean {
+  const expressions = patterns.map((pattern) => {
+    const source = normalizeEmail(pattern)
+      .replace(/[.+^${}()|[\]\\]/g, "\\$&")
+      .replace(/\*+/g, ".*")
+      .replaceAll("?", ".");
+    return new RegExp(`^${source}$`, "su");
+  });
+  return (text) => expressions.some((expression) => expression.test(normalizeEmail(text)));
 }
 
 function listed(people: readonly string[]): string {
@@ -318,8 +408,10 @@ export function parseAllowance(text: string, guards: readonly GuardName[]): Allo
   const [name, ...rest] = text.split(":");
   const guard = guards.find((known) => known === name);
   if (!guard) return undefined;
+  if (rest.length === 0) return { guard };
+  // "max-removals:" comes of an empty variable in a script, not of a wish to acknowledge it everywhere.
   const group = rest.join(":");
-  return group === "" ? { guard } : { guard, group };
+  return group === "" ? undefined : { guard, group };
 }
 
 /** Held changes by guard, for a summary. */

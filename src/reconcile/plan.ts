@@ -52,7 +52,7 @@ export function parsePlan(value: unknown, now: Date): Plan {
   ) {
     throw invalid("This is not a plan of group-sync.", "Make one with: group-sync plan --out plan.json");
   }
-  const { checksum, ...rest } = value as Plan;
+  const { checksum, approvals, ...rest } = value as Plan;
   if (rest.formatVersion !== 1) {
     throw invalid(
       `The plan has format version ${String(rest.formatVersion)}; this version reads 1.`,
@@ -65,7 +65,8 @@ export function parsePlan(value: unknown, now: Date): Plan {
       "Plans are not edited by hand; change the spec and plan anew.",
     );
   }
-  if (new Date(rest.expiresAt) < now) {
+  // Not `expiresAt < now`: a moment that cannot be read is not a moment to come.
+  if (!(new Date(rest.expiresAt) >= now)) {
     throw invalid(`The plan expired on ${rest.expiresAt}.`, "Plan anew: too much may have happened since.");
   }
   return value as Plan;

@@ -34,6 +34,11 @@ export function listResidual(provider: string, outcomes: readonly Outcome[]): re
     }));
 }
 
+/** Whether a difference is someone who was there, was not to be removed, and is gone (see verify.ts). */
+export function isUnaskedLoss({ message }: Residual): boolean {
+  return message.includes("nobody here asked");
+}
+
 /** The report of the whole run. */
 export function buildReport(
   results: readonly ProviderResult[],
@@ -50,6 +55,7 @@ export function buildReport(
   };
   const reports = results.map(({ report }) => report);
   for (const { outcomes } of reports) for (const { status } of outcomes) summary[status]++;
+  const residual = results.flatMap((result) => result.residual);
   const stops = results.flatMap(({ stopped }) => (stopped ? [stopped] : []));
   const retryAt = Math.max(0, ...stops.map((stop) => stop.retryAt ?? 0));
   return {
@@ -59,10 +65,10 @@ export function buildReport(
     planId: facts.planId,
     startedAt: facts.startedAt.toISOString(),
     finishedAt: facts.finishedAt.toISOString(),
-    status: statusOf(reports, summary),
+    status: statusOf(reports, summary, residual),
     summary,
     providers: reports,
-    residual: results.flatMap(({ residual }) => residual),
+    residual,
     ...(stops.length > 0 && { stopped: stops.map(({ message }) => message).join(" ") }),
     ...(retryAt > 0 && { retryAt: new Date(retryAt).toISOString() }),
   };
@@ -71,14 +77,16 @@ export function buildReport(
 function statusOf(
   reports: readonly ProviderReport[],
   summary: Readonly<Record<OutcomeStatus, number>>,
+  residual: readonly Residual[],
 ): Report["status"] {
   const broken = reports.filter(({ error }) => error);
   const done = summary.applied + summary.already + summary.pending;
   if (broken.length > 0 && broken.length === reports.length) return "failed";
-  if (broken.length > 0 || summary.failed + summary.unknown + summary.skipped > 0) {
-    return done === 0 && summary.failed + summary.unknown + summary.skipped > 0 && broken.length === 0
-      ? "failed"
-      : "partial";
+  const undone = summary.failed + summary.unknown + summary.skipped;
+  if (broken.length > 0 || undone > 0 || residual.some(isUnaskedLoss)) {
+    // What a dry run did not do has not failed.
+    const dry = reports.some(({ outcomes }) => outcomes.some(({ error }) => error?.code === "dry-run"));
+    return !dry && done === 0 && undone > 0 && broken.length === 0 ? "failed" : "partial";
   }
   const unsettled = reports.some(({ unresolved, problems }) => unresolved.length + problems.length > 0);
   return summary.held > 0 || unsettled ? "held" : "converged";

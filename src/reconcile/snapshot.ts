@@ -10,7 +10,7 @@ import { groupBy } from "../collections.js";
 import { isGroupSyncError } from "../errors.js";
 import { normalizeId } from "../identity.js";
 import type { Group, Snapshot, Target } from "../model.js";
-import type { CallContext, GroupListing, GroupProvider } from "../provider.js";
+import type { CallContext, Capabilities, GroupListing, GroupProvider } from "../provider.js";
 
 /** A target and what was found for it. */
 export type TargetReading =
@@ -44,7 +44,7 @@ export async function readTargets(
   const named = targets.map((target) =>
     target.groupId === undefined ? target : { ...target, groupId: normalizeId(target.groupId, provider) },
   );
-  const matches = matchTargets(named, listing);
+  const matches = matchTargets(named, listing, provider.capabilities);
   // Its own limiter: requests have theirs, and nesting one limiter in itself would deadlock.
   const limit = pLimit(Math.max(1, provider.capabilities.inFlight.reads.value));
   let done = 0;
@@ -90,20 +90,37 @@ interface Matched {
   readonly target: Target;
   readonly group: Group;
   readonly matchedBy: "id" | "name" | "previous-name";
+  /** Why this may be the wrong group all the same. */
+  readonly doubt?: string;
 }
 type Match = Matched | Exclude<TargetReading, { state: "found" }>;
 
 /** Pure: which listed group each target means. Names are compared exactly; a name that fits twice fits nobody. */
-export function matchTargets(targets: readonly Target[], listing: GroupListing): readonly Match[] {
+export function matchTargets(
+  targets: readonly Target[],
+  listing: GroupListing,
+  capabilities: Capabilities,
+): readonly Match[] {
   const byId = new Map(listing.groups.map((group) => [group.id, group]));
-  const byName = groupBy(listing.groups, (group) => group.name);
-  const matches = targets.map((target) => matchTarget(target, byId, byName, listing));
+  const byName = groupBy(byId.values(), (group) => group.name);
+  const matches = targets.map((target) => withinAbilities(matchTarget(target, byId, byName, listing), capabilities));
+  const wanted = groupBy(
+    targets.filter(({ absent }) => !absent),
+    ({ name }) => name,
+  );
   // Two targets must never mean one group: each would remove the other's people.
   const takers = groupBy(
     matches.filter((match) => match.state === "matched"),
     (match) => match.group.id,
   );
   return matches.map((match): Match => {
+    const namesakes = wanted.get(match.target.name) ?? [];
+    if (match.state === "absent" && !match.target.absent && namesakes.length > 1) {
+      // A group of that name would be made beside the other, and the next run could not tell them apart.
+      const names = namesakes.map(({ group }) => group).join(" and ");
+      const message = `the groups ${names} of the spec are both to be called "${match.target.name}"; give them different names`;
+      return { state: "problem", target: match.target, message };
+    }
     const rivals = match.state === "matched" ? (takers.get(match.group.id) ?? []) : [];
     if (match.state !== "matched" || rivals.length < 2) return match;
     const names = rivals.map(({ target }) => target.group).join(" and ");
@@ -115,6 +132,19 @@ export function matchTargets(targets: readonly Target[], listing: GroupListing):
   });
 }
 
+/** What the service cannot do is told before anything is sent. */
+function withinAbilities(match: Match, { groups }: Capabilities): Match {
+  const { target } = match;
+  if (match.state === "absent" && !target.absent && !groups.create.value) {
+    const message = `there is no group called "${target.name}", and ${target.provider} cannot create one`;
+    return { state: "problem", target, message };
+  }
+  if (match.state === "matched" && target.absent && !groups.delete.value) {
+    return { state: "problem", target, message: `${target.provider} cannot delete groups; delete it there by hand` };
+  }
+  return match;
+}
+
 function matchTarget(
   target: Target,
   byId: ReadonlyMap<string, Group>,
@@ -124,6 +154,7 @@ function matchTarget(
   if (target.groupId !== undefined) {
     const group = byId.get(target.groupId);
     if (group) return { state: "matched", target, group, matchedBy: "id" };
+    if (target.absent && evidence.complete) return { state: "absent", target };
     return {
       state: "problem",
       target,
@@ -144,7 +175,13 @@ function matchTarget(
         message: `more than one group is called "${name}"; pin the right one by its id`,
       };
     }
-    if (group) return { state: "matched", target, group, matchedBy };
+    if (group && evidence.complete) return { state: "matched", target, group, matchedBy };
+    // The list is not whole: it may lack a namesake, or the very name that comes before a previous one.
+    if (group && matchedBy === "previous-name") break;
+    if (group) {
+      const doubt = `the list of groups could not be read whole (${evidence.because}), so another group may be called "${name}" too`;
+      return { state: "matched", target, group, matchedBy, doubt };
+    }
   }
   if (evidence.complete) return { state: "absent", target };
   return {
@@ -155,10 +192,12 @@ function matchTarget(
 }
 
 async function readMatched(match: Matched, provider: GroupProvider, context: CallContext): Promise<TargetReading> {
-  const { target, group, matchedBy } = match;
+  const { target, group, matchedBy, doubt } = match;
   try {
     const snapshot = await readGroupWhole(group.id, provider, context);
-    return { state: "found", target, matchedBy, snapshot };
+    if (doubt === undefined) return { state: "found", target, matchedBy, snapshot };
+    const evidence = { ...snapshot.evidence, complete: false, because: doubt };
+    return { state: "found", target, matchedBy, snapshot: { ...snapshot, evidence } };
   } catch (error) {
     // The whole run stops for these; everything else concerns this group alone.
     const fatal = isGroupSyncError(error) && ["cancelled", "unauthenticated", "rate-limited"].includes(error.code);

@@ -1,6 +1,6 @@
 /** Plan and report as one self-contained HTML page: no script, nothing loaded from elsewhere. */
 import type { DocumentView, LineView } from "./model.js";
-import { remarksOf } from "./text.js";
+import { printable, remarksOf } from "./text.js";
 
 const STYLE = `
 :root { color-scheme: light dark; --line: #8884; --add: #1a7f37; --remove: #cf222e; --change: #9a6700; }
@@ -22,7 +22,7 @@ export function renderHtml(view: DocumentView): string {
       ...provider.groups.map(({ group, lines }) => `<h3>${escape(group)}</h3>${list(lines)}`),
       ...provider.held.map(
         (held) =>
-          `<div class="held"><p>Held in <b>${escape(held.group)}</b> by <code>${held.guard}</code>: ${escape(held.message)}</p>${list(held.lines)}</div>`,
+          `<div class="held"><p>Held in <b>${escape(held.group)}</b> by <code>${escape(held.guard)}</code>: ${escape(held.message)}</p>${list(held.lines)}</div>`,
       ),
       ...remarksOf(provider).flatMap(([label, items]) =>
         items.map((item) => `<p><i>${label}:</i> ${escape(item)}</p>`),
@@ -73,5 +73,5 @@ function escape(text: string): string {
     '"': "&quot;",
     "'": "&#39;",
   };
-  return text.replace(/[\p{Cc}\u202a-\u202e\u2066-\u2069]/gu, "�").replace(/[&<>"']/g, (mark) => marks[mark] ?? mark);
+  return printable(text).replace(/[&<>"']/g, (mark) => marks[mark] ?? mark);
 }

@@ -1,6 +1,6 @@
 /** Plan and report as Markdown that fits a pull-request comment. */
 import type { DocumentView, LineView } from "./model.js";
-import { remarksOf } from "./text.js";
+import { printable, remarksOf } from "./text.js";
 
 /** Longer groups are folded. */
 const FOLD_ABOVE = 12;
@@ -34,9 +34,11 @@ function section(heading: string, lines: readonly LineView[]): readonly string[]
 
 /** Names come from services and files: they are text here, never markup, mentions or links. */
 function escape(text: string): string {
-  return text
-    .replace(/[\p{Cc}\u202a-\u202e\u2066-\u2069]/gu, "�")
-    .replace(/[&<>]/g, (mark) => ({ "&": "&amp;", "<": "&lt;", ">": "&gt;" })[mark] ?? mark)
-    .replace(/[\\`*_{}[\]#|~!]/g, "\\$&")
-    .replace(/@/g, "@\u200b");
+  return (
+    printable(text)
+      .replace(/[&<>]/g, (mark) => ({ "&": "&amp;", "<": "&lt;", ">": "&gt;" })[mark] ?? mark)
+      .replace(/[\\`*_{}[\]#|~!$]/g, "\\$&")
+      // A backslash does not stop what GitHub looks for in the finished page: mentions, issues, bare addresses.
+      .replace(/@|#(?=\d)|\b(?:https?|ftp):(?=\/\/)|\bwww(?=\.)/gi, "$&\u200b")
+  );
 }

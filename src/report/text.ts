@@ -25,7 +25,7 @@ export function renderText(view: DocumentView, options: TextOptions = {}): strin
     "!": color.red,
     "?": color.yellow,
   };
-  const out: string[] = [color.bold(view.headline)];
+  const out: string[] = [];
   const put = (indent: number, text: string, painter: (text: string) => string = String) => {
     for (const line of wrap(printable(text), indent, options.width ?? 0)) out.push(painter(line));
   };
@@ -34,6 +34,7 @@ export function renderText(view: DocumentView, options: TextOptions = {}): strin
     for (const { sign, what, why } of shown) put(indent, `${sign} ${what}${why ? `  ${why}` : ""}`, paint[sign]);
     if (shown.length < lines.length) put(indent, `… and ${lines.length - shown.length} more (-v shows all)`, color.dim);
   };
+  put(0, view.headline, color.bold);
   for (const provider of view.providers) {
     out.push("");
     put(0, provider.title, color.bold);
@@ -63,9 +64,9 @@ export function remarksOf(provider: ProviderView): readonly (readonly [string, r
   ];
 }
 
-/** Names come from services: no control characters reach a terminal. */
-function printable(text: string): string {
-  return text.replace(/[\p{Cc}\u202a-\u202e\u2066-\u2069]/gu, "�");
+/** Names come from services: no control characters, line breaks or marks that turn the reading direction get through. */
+export function printable(text: string): string {
+  return text.replace(/[\p{Cc}\p{Zl}\p{Zp}\p{Bidi_Control}]/gu, "�");
 }
 
 function wrap(text: string, indent: number, width: number): readonly string[] {
@@ -76,7 +77,7 @@ function wrap(text: string, indent: number, width: number): readonly string[] {
   let line = "";
   for (const word of text.split(" ")) {
     if (line !== "" && line.length + 1 + word.length > room - (lines.length > 0 ? 2 : 0)) {
-      lines.push(line);
+      lines.push(line.trimEnd());
       line = word;
     } else line = line === "" ? word : `${line} ${word}`;
   }

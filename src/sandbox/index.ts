@@ -26,6 +26,7 @@ export type {
 } from "./kit.js";
 export { neuroioSwitches } from "./neuroio.js";
 export { type SampleSandbox, type SampleSpecOptions, sampleEnvironment, sampleSeed, sampleSpec } from "./sample.js";
+export { parseSeed } from "./seed.js";
 export {
   type RequestLog,
   type RequestLogEntry,

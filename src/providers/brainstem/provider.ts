@@ -13,6 +13,7 @@ import { z } from "zod";
 import { chunk, groupBy } from "../../collections.js";
 import { GroupSyncError, isGroupSyncError } from "../../errors.js";
 import { findBaseUrlProblem } from "../../http/client.js";
+import { nameErrors } from "../../http/named.js";
 import { type ConnectionOptions, connectionShape } from "../../http/options.js";
 import { proveByTotal, type Walk, walkPages } from "../../http/paginate.js";
 import {
@@ -639,7 +640,7 @@ export function createBrainstemProvider(options: BrainstemProviderOptions): Grou
     return new GroupSyncError("unsupported", `${id} cannot do that: ${why}. Nothing was sent.`, { provider: id });
   }
 
-  return {
+  return nameErrors({
     id,
     type: "brainstem",
     capabilities: brainstemCapabilities,
@@ -648,7 +649,7 @@ export function createBrainstemProvider(options: BrainstemProviderOptions): Grou
     readGroup,
     findAccounts,
     applyBatch,
-  };
+  });
 }
 
 /** BrainSTEM as the spec names it. */

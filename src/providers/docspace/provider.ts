@@ -2,6 +2,7 @@
 import { z } from "zod";
 import { GroupSyncError, isGroupSyncError } from "../../errors.js";
 import { findBaseUrlProblem } from "../../http/client.js";
+import { nameErrors } from "../../http/named.js";
 import { type ConnectionOptions, connectionShape } from "../../http/options.js";
 import { proveByTotal, type Walk, walkPages } from "../../http/paginate.js";
 import type {
@@ -606,7 +607,7 @@ export function createDocspaceProvider(given: DocspaceOptions & { readonly id?: 
     };
   }
 
-  return {
+  return nameErrors({
     id,
     type: "docspace",
     capabilities: docspaceCapabilities,
@@ -615,7 +616,7 @@ export function createDocspaceProvider(given: DocspaceOptions & { readonly id?: 
     readGroup,
     findAccounts,
     applyBatch,
-  };
+  });
 }
 
 /** DocSpace for specs: `type: docspace`. */

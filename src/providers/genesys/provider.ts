@@ -10,6 +10,7 @@ import { z } from "zod";
 import { chunk, groupBy } from "../../collections.js";
 import { GroupSyncError, isGroupSyncError } from "../../errors.js";
 import { findBaseUrlProblem } from "../../http/client.js";
+import { nameErrors } from "../../http/named.js";
 import { type ConnectionOptions, connectionShape } from "../../http/options.js";
 import { type Page, type PagePosition, proveByTotal, type Walk, walkPages } from "../../http/paginate.js";
 import type {
@@ -431,6 +432,7 @@ export function createGenesysProvider(options: GenesysOptions, timing: DeletionT
     context: CallContext,
   ): Promise<BatchResult> {
     if (batch.add.length > 0) throw unsupported("a group is made empty; members are added afterwards");
+    requireName(batch.name);
     const created = await api.createGroup(
       { name: batch.name, type: "official", rulesVisible: true, visibility: "public" },
       context,
@@ -462,6 +464,7 @@ export function createGenesysProvider(options: GenesysOptions, timing: DeletionT
     context: CallContext,
   ): Promise<BatchResult> {
     if (name === undefined && description === undefined) throw unsupported("nothing to change in the group");
+    if (name !== undefined) requireName(name);
     const version = await currentVersion(group, context);
     const updated = await api.updateGroup(
       group.id,
@@ -625,6 +628,12 @@ export function createGenesysProvider(options: GenesysOptions, timing: DeletionT
     );
   }
 
+  /** What the service makes of a blank name is not documented, and nobody could find the group by it again. */
+  function requireName(name: string): void {
+    if (name.trim() !== "") return;
+    throw new GroupSyncError("options-invalid", `${id}: a group needs a name. Nothing was sent.`, { provider: id });
+  }
+
   function requireVersion(group: GenesysGroup): number {
     if (typeof group.version === "number") return group.version;
     throw new GroupSyncError("bad-answer", `${id} gave the group "${group.name}" without a version.`, { provider: id });
@@ -637,7 +646,7 @@ export function createGenesysProvider(options: GenesysOptions, timing: DeletionT
     });
   }
 
-  return {
+  return nameErrors({
     id,
     type: "genesys",
     capabilities: genesysCapabilities,
@@ -646,7 +655,7 @@ export function createGenesysProvider(options: GenesysOptions, timing: DeletionT
     readGroup,
     findAccounts,
     applyBatch,
-  };
+  });
 }
 
 /** Genesys Cloud as the spec names it. */

@@ -8,6 +8,7 @@
 import { z } from "zod";
 import { GroupSyncError, isGroupSyncError } from "../../errors.js";
 import { findBaseUrlProblem } from "../../http/client.js";
+import { nameErrors } from "../../http/named.js";
 import { connectionShape } from "../../http/options.js";
 import { type Page, proveByTotal, type Walk, walkPages } from "../../http/paginate.js";
 import type { Batch, BatchResult, Evidence, Group, Member, MemberEdit, ProviderId, Snapshot } from "../../model.js";
@@ -432,7 +433,7 @@ export function createNeuroioProvider(options: NeuroioProviderOptions): GroupPro
     }
   }
 
-  return {
+  return nameErrors({
     id,
     type: "neuroio",
     capabilities: neuroioCapabilities,
@@ -441,7 +442,7 @@ export function createNeuroioProvider(options: NeuroioProviderOptions): GroupPro
     readGroup,
     findAccounts,
     applyBatch,
-  };
+  });
 }
 
 function describeGroup(group: NeuroioGroup): Group {

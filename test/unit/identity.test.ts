@@ -1,0 +1,338 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { GroupSyncError } from "../../src/errors.js";
+import { confirmPins, type Identities, normalizeEmail, resolvePeople } from "../../src/identity.js";
+import type { Account, Person } from "../../src/model.js";
+import { type AccountKey, type Capabilities, createCallContext, type GroupProvider } from "../../src/provider.js";
+import { createMemoryProvider } from "../../src/testing/memory.js";
+import { everything, fact, person } from "./reconcile/builders.js";
+
+interface Directory extends GroupProvider {
+  /** Every look-up, as the keys that it asked for. */
+  readonly questions: (readonly AccountKey[])[];
+}
+
+/** A service that knows these accounts. */
+function directory(accounts: readonly Partial<Account>[], lookup: Partial<Capabilities["lookup"]> = {}): Directory {
+  const questions: (readonly AccountKey[])[] = [];
+  const known = accounts.map(
+    (each, index): Account => ({ id: `id-${index}`, status: "active", eligible: true, ...each }),
+  );
+  return {
+    ...createMemoryProvider({ id: "lab" }),
+    capabilities: { ...everything, lookup: { ...everything.lookup, ...lookup } },
+    questions,
+    findAccounts: async (keys) => {
+      questions.push(keys);
+      return keys.map((key) => ({
+        key,
+        accounts: known.filter(({ id, email }) =>
+          key.by === "id" ? id === key.value : normalizeEmail(email ?? "") === key.value,
+        ),
+      }));
+    },
+  };
+}
+
+const resolve = (people: readonly Person[], provider: GroupProvider) =>
+  resolvePeople(people, provider, createCallContext());
+const confirm = (identities: Identities, persons: readonly string[], provider: GroupProvider) =>
+  confirmPins(identities, persons, provider, createCallContext());
+/** `ada found id-0`, `grace missing: no account for …`. */
+const told = ({ resolutions }: Identities) =>
+  [...resolutions].map(([id, resolution]) => {
+    if (resolution.state === "found") return `${id} found ${resolution.account.id}`;
+    return `${id} ${resolution.state}${resolution.state === "none" ? "" : `: ${resolution.reason}`}`;
+  });
+
+describe("a pinned account", () => {
+  it("wins without a question", async () => {
+    const lab = directory([{ id: "other", email: "ada@example.org" }]);
+    const identities = await resolve([person("ada", { accounts: { lab: "id-7" } })], lab);
+    expect(told(identities)).toEqual(["ada found id-7"]);
+    expect(identities.personOf).toEqual(new Map([["id-7", "ada"]]));
+    expect(lab.questions).toEqual([]);
+  });
+
+  it("at another provider says nothing here", async () => {
+    const lab = directory([{ email: "ada@example.org" }]);
+    expect(told(await resolve([person("ada", { accounts: { calls: "id-7" } })], lab))).toEqual(["ada found id-0"]);
+  });
+
+  it("that is null means none, without a question", async () => {
+    const lab = directory([{ email: "ada@example.org" }]);
+    const identities = await resolve([person("ada", { accounts: { lab: null } })], lab);
+    expect(told(identities)).toEqual(["ada none"]);
+    expect(identities.personOf.size).toBe(0);
+    expect(lab.questions).toEqual([]);
+  });
+
+  it("is written as the service writes ids", async () => {
+    const lab = directory([], { idsAreLowerCase: fact(true) });
+    expect(told(await resolve([person("ada", { accounts: { lab: "ABC" } })], lab))).toEqual(["ada found abc"]);
+  });
+
+  it("is asked about at once where ids are not what members are listed by", async () => {
+    const lab = directory([{ id: "user-7" }], { pinsAreKeys: fact(false) });
+    await resolve([person("ada", { accounts: { lab: "user-7" } })], lab);
+    expect(lab.questions).toEqual([[{ by: "id", value: "user-7" }]]);
+  });
+});
+
+describe("an address", () => {
+  it("is compared without regard to case and outer white space", async () => {
+    const lab = directory([{ email: "Ada@Example.ORG " }]);
+    expect(told(await resolve([person("ada", { email: " aDa@exaMple.org" })], lab))).toEqual(["ada found id-0"]);
+  });
+
+  it("of the person comes first; aliases are asked only when it finds nobody, one after the other", async () => {
+    const lab = directory([{ email: "ada@example.org" }, { email: "g2@example.org" }]);
+    const people = [
+      person("ada", { aliases: ["never-asked@example.org"] }),
+      person("grace", { aliases: ["g1@example.org", "g2@example.org", "g3@example.org"] }),
+    ];
+    expect(told(await resolve(people, lab))).toEqual(["ada found id-0", "grace found id-1"]);
+    expect(lab.questions.map((keys) => keys.map(({ value }) => value))).toEqual([
+      ["ada@example.org", "grace@example.org"],
+      ["g1@example.org"],
+      ["g2@example.org"],
+    ]);
+  });
+
+  it("that nobody has is told by the e-mail, not by the last alias", async () => {
+    const lab = directory([]);
+    const people = [person("ada", { aliases: ["a@example.org"] })];
+    expect(told(await resolve(people, lab))).toEqual(["ada missing: no account for ada@example.org"]);
+  });
+
+  it("is asked once, though it is written twice or shared by two people", async () => {
+    const lab = directory([]);
+    await resolve(
+      [person("ada", { aliases: ["ADA@example.org", "x@example.org"] }), person("twin", { email: "ada@example.org" })],
+      lab,
+    );
+    expect(lab.questions.map((keys) => keys.map(({ value }) => value))).toEqual([
+      ["ada@example.org"],
+      ["x@example.org"],
+    ]);
+  });
+
+  it("that is empty is never asked for: it would find whoever has none", async () => {
+    const lab = directory([{ email: "" }]);
+    expect(told(await resolve([person("ada", { email: " ", aliases: [""] })], lab))).toEqual([
+      "ada unpinned: has no e-mail in the spec; add one, or pin the account under people.ada.accounts.lab",
+    ]);
+    expect(lab.questions).toEqual([]);
+  });
+
+  it("is of no use where the service cannot look people up", async () => {
+    const lab = directory([{ email: "ada@example.org" }], { by: fact(["id"]) });
+    expect(told(await resolve([person("ada")], lab))).toEqual([
+      "ada unpinned: lab cannot look people up; pin the account under people.ada.accounts.lab",
+    ]);
+    expect(lab.questions).toEqual([]);
+  });
+});
+
+describe("what is found", () => {
+  const ada = "ada@example.org";
+  it.each<[string, Partial<Account>[], string]>([
+    ["nobody", [], `missing: no account for ${ada}`],
+    [
+      "a deleted account",
+      [{ email: ada, status: "deleted" }],
+      `missing: no account for ${ada}; a deleted account had it`,
+    ],
+    ["a deleted and a living account", [{ email: ada, status: "deleted" }, { email: ada }], "found id-1"],
+    [
+      "two accounts",
+      [{ email: ada }, { email: ada }],
+      `ambiguous: 2 accounts for ${ada}: id-0, id-1; pin the right one`,
+    ],
+    [
+      "two rows of one account",
+      [
+        { id: "7", email: ada },
+        { id: "7", email: ada },
+      ],
+      "found 7",
+    ],
+    [
+      "a disabled account",
+      [{ email: ada, status: "disabled", eligible: false }],
+      `disabled: the account of ${ada} is disabled`,
+    ],
+    ["one that says why not", [{ email: ada, eligible: false, note: "a guest" }], "disabled: a guest"],
+    [
+      "one that says nothing",
+      [{ email: ada, eligible: false }],
+      `disabled: the account of ${ada} cannot be taken into a group`,
+    ],
+    ["one that was invited", [{ email: ada, status: "pending" }], "found id-0"],
+  ])("%s", async (_, accounts, outcome) => {
+    expect(told(await resolve([person("ada")], directory(accounts)))).toEqual([`ada ${outcome}`]);
+  });
+
+  it("names a disabled person's account, so that it can be kept", async () => {
+    const { personOf, resolutions } = await resolve([person("ada")], directory([{ email: ada, eligible: false }]));
+    expect(personOf).toEqual(new Map([["id-0", "ada"]]));
+    expect(resolutions.get("ada")).toMatchObject({ candidates: [{ id: "id-0" }] });
+  });
+
+  it("names all accounts that an ambiguous person may have, and calls none of them theirs", async () => {
+    const { personOf, resolutions } = await resolve([person("ada")], directory([{ email: ada }, { email: ada }]));
+    expect(personOf.size).toBe(0);
+    expect(resolutions.get("ada")).toMatchObject({ candidates: [{ id: "id-0" }, { id: "id-1" }] });
+  });
+});
+
+describe("two people with one account", () => {
+  const both = [
+    "ada ambiguous: is the same account as twin (id-0)",
+    "twin ambiguous: is the same account as ada (id-0)",
+  ];
+  it.each<[string, Partial<Person>, Partial<Person>, Partial<Account>]>([
+    ["by one address", {}, { email: "ada@example.org" }, {}],
+    ["by an alias", {}, { aliases: ["ada@example.org"] }, {}],
+    ["by a pin and an address", { accounts: { lab: "id-0" } }, { email: "ada@example.org" }, {}],
+    ["by two pins", { accounts: { lab: "id-0" } }, { accounts: { lab: "id-0" } }, {}],
+    ["that is disabled", {}, { email: "ada@example.org" }, { eligible: false }],
+    [
+      "that is disabled and pinned by one of them",
+      { accounts: { lab: "id-0" } },
+      { email: "ada@example.org" },
+      { eligible: false },
+    ],
+  ])("are both ambiguous: %s", async (_, ada, twin, account) => {
+    const lab = directory([{ email: "ada@example.org", ...account }]);
+    const identities = await resolve([person("ada", ada), person("twin", twin)], lab);
+    expect(told(identities)).toEqual(both);
+    expect(identities.personOf.size).toBe(0);
+    for (const resolution of identities.resolutions.values()) {
+      expect(resolution).toMatchObject({ candidates: [{ id: "id-0" }] });
+    }
+  });
+
+  it("does not matter to a third", async () => {
+    const lab = directory([{ email: "ada@example.org" }, { email: "grace@example.org" }]);
+    const people = [person("ada"), person("twin", { email: "ada@example.org" }), person("grace")];
+    expect(told(await resolve(people, lab))).toEqual([...both, "grace found id-1"]);
+  });
+});
+
+describe("confirming pins", () => {
+  const pinned = (id: string, account: string) => person(id, { accounts: { lab: account } });
+
+  it("asks about those people only, and keeps all others as they are", async () => {
+    const lab = directory([{ id: "a" }, { id: "b" }, { email: "grace@example.org" }]);
+    const identities = await resolve([pinned("ada", "a"), pinned("linus", "b"), person("grace")], lab);
+    lab.questions.length = 0;
+    const confirmed = await confirm(identities, ["ada", "grace", "unknown"], lab);
+    expect(lab.questions).toEqual([[{ by: "id", value: "a" }]]);
+    expect(told(confirmed)).toEqual(told(identities));
+  });
+
+  it.each<[string, Partial<Account>[], string]>([
+    ["is not there", [], "missing: the pinned account a does not exist there"],
+    ["was deleted", [{ id: "a", status: "deleted" }], "missing: the pinned account a does not exist there"],
+    ["is disabled", [{ id: "a", status: "disabled", eligible: false }], "disabled: the account of a is disabled"],
+    ["is there", [{ id: "a" }], "found a"],
+  ])("tells when it %s", async (_, accounts, outcome) => {
+    const lab = directory(accounts);
+    const confirmed = await confirm(await resolve([pinned("ada", "a")], lab), ["ada"], lab);
+    expect(told(confirmed)).toEqual([`ada ${outcome}`]);
+  });
+
+  it("finds out that two people are one account after all", async () => {
+    const lab = directory([{ id: "ada@example.org", email: "ada@example.org" }]);
+    const other: Directory = {
+      ...lab,
+      findAccounts: async (keys, context) =>
+        (
+          await lab.findAccounts(
+            keys.map((key) => (key.by === "id" ? { by: "id", value: "ada@example.org" } : key)),
+            context,
+          )
+        ).map((finding, index) => ({ ...finding, key: keys[index] ?? finding.key })),
+    };
+    const identities = await resolve([pinned("ada", "user-7"), person("twin", { email: "ada@example.org" })], other);
+    expect(told(identities)[1]).toBe("twin found ada@example.org");
+    expect(told(await confirm(identities, ["ada"], other)).map((text) => text.split(":")[0])).toEqual([
+      "ada ambiguous",
+      "twin ambiguous",
+    ]);
+  });
+
+  it("asks nothing where accounts cannot be looked up by id", async () => {
+    const lab = directory([], { by: fact(["email"]) });
+    const identities = await resolve([pinned("ada", "a")], lab);
+    expect(await confirm(identities, ["ada"], lab)).toBe(identities);
+    expect(lab.questions).toEqual([]);
+  });
+});
+
+describe("questions", () => {
+  const crowd = (count: number) => Array.from({ length: count }, (_, index) => person(`p${index}`));
+  it.each([
+    [0, 10, []],
+    [1, 10, [1]],
+    [9, 10, [9]],
+    [10, 10, [10]],
+    [11, 10, [10, 1]],
+    [3, 1, [1, 1, 1]],
+    [3, 0, [1, 1, 1]],
+  ])("about %i people, %i to a call, are %j", async (count, keysPerCall, calls) => {
+    const lab = directory([], { keysPerCall: fact(keysPerCall) });
+    await resolve(crowd(count), lab);
+    expect(lab.questions.map((keys) => keys.length)).toEqual(calls);
+  });
+
+  it("lead everyone to their own account, however they are cut", async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.integer({ min: 1, max: 7 }),
+        fc.integer({ min: 0, max: 20 }),
+        fc.integer({ min: 1, max: 4 }),
+        async (keysPerCall, count, nth) => {
+          const people = crowd(count);
+          // Every nth person has no account.
+          const accounts = people.flatMap(({ id, email }, index) =>
+            email !== undefined && index % nth !== 1 ? [{ id: `@${id}`, email }] : [],
+          );
+          const { resolutions } = await resolve(people, directory(accounts, { keysPerCall: fact(keysPerCall) }));
+          const found = [...resolutions].flatMap(([id, each]) =>
+            each.state === "found" ? [[`@${id}`, each.account.id]] : [],
+          );
+          expect(found).toEqual(accounts.map(({ id }) => [id, id]));
+        },
+      ),
+    );
+  });
+
+  it.each<[string, (findings: readonly unknown[]) => unknown]>([
+    ["too few", (findings) => findings.slice(1)],
+    ["too many", (findings) => [...findings, ...findings]],
+    ["another order", (findings) => findings.toReversed()],
+  ])("that are answered by %s answers are an error, not a mix-up", async (_, spoil) => {
+    const lab = directory([{ email: "p0@example.org" }]);
+    const liar = {
+      ...lab,
+      findAccounts: async (...args: Parameters<typeof lab.findAccounts>) => spoil(await lab.findAccounts(...args)),
+    };
+    await expect(resolve(crowd(2), liar as GroupProvider)).rejects.toMatchObject({ code: "bad-answer" });
+  });
+
+  it("that fail throw: an error is never absence", async () => {
+    const lab = directory([], { keysPerCall: fact(1) });
+    const failing: GroupProvider = {
+      ...lab,
+      findAccounts: async (keys, context) => {
+        if (keys.some(({ value }) => value.startsWith("p1@"))) throw new GroupSyncError("unavailable", "Down.");
+        return lab.findAccounts(keys, context);
+      },
+    };
+    await expect(resolve(crowd(3), failing)).rejects.toMatchObject({ code: "unavailable" });
+    const pins = await resolve([person("p1", { accounts: { lab: "p1@x" } })], failing);
+    await expect(confirm(pins, ["p1"], failing)).rejects.toMatchObject({ code: "unavailable" });
+  });
+});

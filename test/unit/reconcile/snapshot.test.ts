@@ -1,0 +1,204 @@
+import { describe, expect, it } from "vitest";
+import { GroupSyncError } from "../../../src/errors.js";
+import { createCallContext, type GroupProvider } from "../../../src/provider.js";
+import { matchTargets, readTargets } from "../../../src/reconcile/snapshot.js";
+import { createMemoryProvider, type MemoryProvider } from "../../../src/testing/memory.js";
+import { actual, type Actual, evidence, everything, fact, group, snapshotOf } from "./builders.js";
+
+const listing = (there: readonly Actual[], incomplete?: string) => ({
+  groups: there.map((each) => snapshotOf(each).group),
+  evidence: evidence(incomplete),
+});
+const match = (targets: Parameters<typeof matchTargets>[0], there: readonly Actual[], incomplete?: string) =>
+  matchTargets(targets, listing(there, incomplete), everything).map((each) =>
+    each.state === "matched"
+      ? `${each.group.id} by ${each.matchedBy}`
+      : each.state === "absent"
+        ? "absent"
+        : each.message,
+  );
+
+describe("which group a target means", () => {
+  it("is its pinned id, whatever its name", () => {
+    expect(match([group("crew", { groupId: "id-Other" })], [actual("crew", []), actual("Other", [])])).toEqual([
+      "id-Other by id",
+    ]);
+  });
+
+  it("is its exact name, without regard to previous names that exist as well", () => {
+    const target = group("crew", { name: "Crew", previously: ["Old"] });
+    expect(match([target], [actual("Old", []), actual("Crew", [])])).toEqual(["id-Crew by name"]);
+    expect(match([target], [actual("crew", []), actual("Crew ", [])])).toEqual(["absent"]);
+  });
+
+  it("is the first previous name that is there", () => {
+    const target = group("crew", { name: "Crew", previously: ["Older", "Oldest"] });
+    expect(match([target], [actual("Oldest", []), actual("Older", [])])).toEqual(["id-Older by previous-name"]);
+  });
+
+  it("is nobody's when the name is there twice", () => {
+    const twins = [actual("crew", [], { id: "1" }), actual("crew", [], { id: "2" })];
+    expect(match([group("crew")], twins)).toEqual([
+      'more than one group is called "crew"; pin the right one by its id',
+    ]);
+    expect(match([group("new", { name: "New", previously: ["crew"] })], twins)[0]).toContain("more than one group");
+  });
+
+  it("is not ambiguous because the service listed one group twice", () => {
+    expect(match([group("crew")], [actual("crew", []), actual("crew", [])])).toEqual(["id-crew by name"]);
+  });
+
+  it("is a problem when the pinned id is not there", () => {
+    expect(match([group("crew", { groupId: "7" })], [actual("crew", [])])[0]).toMatch(/^no group with the pinned id 7/);
+  });
+
+  it("is nothing any more when a group that should not exist is gone, also if its id was pinned", () => {
+    expect(match([group("crew", { groupId: "7", absent: true }), group("old", { absent: true })], [])).toEqual([
+      "absent",
+      "absent",
+    ]);
+  });
+});
+
+describe("two targets that mean one group", () => {
+  it.each([
+    ["by name and by id", group("a", { name: "crew" }), group("b", { groupId: "id-crew" })],
+    ["by name and by previous name", group("a", { name: "crew" }), group("b", { previously: ["crew"] })],
+    ["by one name", group("a", { name: "crew" }), group("b", { name: "crew" })],
+    ["one of them to delete it", group("a", { name: "crew" }), group("b", { name: "crew", absent: true })],
+  ])("are both refused: %s", (_, first, second) => {
+    const message = 'the groups a and b of the spec both mean "crew" (id-crew)';
+    expect(match([first, second], [actual("crew", [])])).toEqual([message, message]);
+  });
+
+  it("are both refused when the group has still to be made", () => {
+    const message = 'the groups a and b of the spec are both to be called "crew"; give them different names';
+    expect(match([group("a", { name: "crew" }), group("b", { name: "crew" })], [])).toEqual([message, message]);
+  });
+
+  it("keep a group from being made under a name that another is about to get", () => {
+    const targets = [group("a", { name: "crew", previously: ["old"] }), group("b", { name: "crew" })];
+    expect(match(targets, [actual("old", [])])).toEqual([
+      "id-old by previous-name",
+      expect.stringContaining("both to be called"),
+    ]);
+  });
+
+  it("do not stand in the way of a third", () => {
+    const targets = [group("a", { name: "crew" }), group("b", { name: "crew" }), group("c")];
+    expect(match(targets, [actual("crew", []), actual("c", [])])[2]).toBe("id-c by name");
+  });
+});
+
+describe("a list of groups that is not whole", () => {
+  const why = "page 2 failed";
+
+  it("is no ground for creating a group", () => {
+    expect(match([group("crew")], [], why)).toEqual([
+      `no group called "crew" was seen, but the list of groups could not be read whole: ${why}`,
+    ]);
+  });
+
+  it("is no ground for calling a pinned group deleted, nor for calling a deletion done", () => {
+    expect(match([group("crew", { groupId: "7" })], [], why)[0]).toContain("could not be read whole: page 2 failed");
+    expect(match([group("crew", { groupId: "7", absent: true })], [], why)[0]).toContain("could not be read whole");
+  });
+
+  it("is no ground for renaming: the new name may be on the page that is missing", () => {
+    const target = group("crew", { name: "Crew", previously: ["Old"] });
+    expect(match([target], [actual("Old", [])], why)[0]).toContain('no group called "Crew" was seen');
+  });
+
+  it("still shows pinned groups for certain", () => {
+    expect(match([group("crew", { groupId: "id-crew" })], [actual("crew", [])], why)).toEqual(["id-crew by id"]);
+  });
+});
+
+describe("what the service cannot do", () => {
+  const cannot = { ...everything, groups: { ...everything.groups, create: fact(false), delete: fact(false) } };
+  it("is told as a problem of the group", () => {
+    const targets = [group("new"), group("crew", { absent: true }), group("gone", { absent: true })];
+    expect(matchTargets(targets, listing([actual("crew", [])]), cannot)).toMatchObject([
+      { state: "problem", message: 'there is no group called "new", and lab cannot create one' },
+      { state: "problem", message: "lab cannot delete groups; delete it there by hand" },
+      { state: "absent" },
+    ]);
+  });
+});
+
+describe("reading", () => {
+  const provider = (before?: Parameters<typeof createMemoryProvider>[0]): MemoryProvider =>
+    createMemoryProvider({
+      id: "lab",
+      people: [{ id: "@ada" }],
+      groups: [{ name: "crew", id: "id-crew", members: ["@ada"] }],
+      ...before,
+    });
+  const read = (targets: Parameters<typeof readTargets>[0], from: GroupProvider) =>
+    readTargets(targets, from, createCallContext());
+
+  it("finds the members with their evidence", async () => {
+    await expect(read([group("crew")], provider())).resolves.toMatchObject([
+      { state: "found", matchedBy: "name", snapshot: { members: [{ account: "@ada" }], evidence: { complete: true } } },
+    ]);
+  });
+
+  it("asks for nobody's members where the group is missing", async () => {
+    const lab = provider();
+    await expect(read([group("new")], lab)).resolves.toMatchObject([{ state: "absent" }]);
+    expect(lab.control.calls.map(({ operation }) => operation)).toEqual(["listGroups"]);
+  });
+
+  it("takes a group that was found by name in an incomplete list for an incomplete reading", async () => {
+    const lab = provider();
+    const cut: GroupProvider = {
+      ...lab,
+      listGroups: async (context) => ({ ...(await lab.listGroups(context)), evidence: evidence("page 2 failed") }),
+    };
+    const [byName, byId] = await Promise.all([
+      read([group("crew")], cut),
+      read([group("crew", { groupId: "id-crew" })], cut),
+    ]);
+    expect(byName).toMatchObject([{ state: "found", snapshot: { evidence: { complete: false } } }]);
+    expect(JSON.stringify(byName)).toContain('another group may be called \\"crew\\" too');
+    expect(byId).toMatchObject([{ state: "found", snapshot: { evidence: { complete: true } } }]);
+  });
+
+  it("reads again what moved, and keeps what still moves as incomplete", async () => {
+    const lab = provider();
+    let readings = 0;
+    const restless: GroupProvider = {
+      ...lab,
+      readGroup: async (id, context) => {
+        readings++;
+        return { ...(await lab.readGroup(id, context)), evidence: { ...evidence("it moved"), moved: true } };
+      },
+    };
+    await expect(read([group("crew")], restless)).resolves.toMatchObject([
+      { snapshot: { evidence: { complete: false } } },
+    ]);
+    expect(readings).toBe(3);
+  });
+
+  it.each([
+    ["not-found", "problem"],
+    ["unavailable", "problem"],
+    ["unauthenticated", "throws"],
+    ["rate-limited", "throws"],
+    ["cancelled", "throws"],
+  ] as const)("%s while reading one group: %s", async (code, ending) => {
+    const failing = provider({
+      before: (operation) => {
+        if (operation === "readGroup") throw new GroupSyncError(code, "No.");
+      },
+    });
+    const readings = read([group("crew"), group("new")], failing);
+    if (ending === "throws") await expect(readings).rejects.toMatchObject({ code });
+    else {
+      await expect(readings).resolves.toMatchObject([
+        { state: "problem", message: "its members could not be read: No." },
+        { state: "absent" },
+      ]);
+    }
+  });
+});
