@@ -6,7 +6,7 @@ import type { Spec } from "../model.js";
 import type { ProviderType } from "../provider.js";
 import { type Environment, readDocument, type SpecDocument } from "./document.js";
 import { type MembershipRow, readMemberships, resolveGroups } from "./groups.js";
-import { checkPeople, createDirectory, listPeople, type PlacedPerson, readPeople } from "./people.js";
+import { checkPeople, createDirectory, listPeople, personColumns, type PlacedPerson, readPeople } from "./people.js";
 import { createProblems, type KeyPath, type Problems, quote } from "./problems.js";
 import { resolveSpec } from "./resolve.js";
 import { createSpecSchema, providerEntryKeys, type SpecFile } from "./schema.js";
@@ -152,6 +152,11 @@ async function collectPeople(
   if (!("file" in section) || typeof section.file !== "string") {
     const isUnreadable = document.value["people"] !== undefined && keysOf(document.value["people"]) === undefined;
     return isUnreadable ? undefined : listPeople(section, shaped.origin);
+  }
+  for (const id of providerIds ?? []) {
+    if (!personColumns.includes(id)) continue;
+    const message = `${quote(id)} is a column of every table of people, and cannot name a provider's accounts there. Choose another key.`;
+    problems.error(document.locateKey(["providers", id]), message);
   }
   const table = await readCsv(section.file, ["people", "file"], context);
   if (!table || !providerIds) return undefined;

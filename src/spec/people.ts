@@ -64,7 +64,8 @@ export function withoutPrototype<T>(entries: Iterable<readonly [string, T]>): Re
   return record;
 }
 
-const PERSON_COLUMNS = ["email", "aliases", "name"];
+/** The columns of a table of people that are not providers. */
+export const personColumns: readonly string[] = ["id", "email", "aliases", "name"];
 
 /** People from a CSV file. An empty cell of a provider: to be looked up; `null` or `-`: known to have no account. */
 export function readPeople(
@@ -73,7 +74,7 @@ export function readPeople(
   providers: readonly ProviderId[],
   problems: Problems,
 ): readonly PlacedPerson[] | undefined {
-  const columns = { required: ["id"], optional: [...PERSON_COLUMNS, ...providers] };
+  const columns = { required: ["id"], optional: [...personColumns.slice(1), ...providers] };
   const rows = readTable(text, file, columns, problems);
   if (!rows) return undefined;
   const people = new Map<string, PlacedPerson>();

@@ -81,15 +81,19 @@ export function listSome(words: readonly string[], shown = 3): string {
 /** Finds the known word that a mistyped one stands for; undefined when nothing is near. */
 export type Speller = (word: string) => string | undefined;
 
-/** Beyond this many different unknown words the file is not mistyped but wrong, and searching would only take time. */
-const MAX_SEARCHES = 200;
+/**
+ * Comparisons that a speller makes. With that many different unknown words the file is not mistyped but wrong, and
+ * searching on would only take time.
+ */
+const MAX_COMPARISONS = 400_000;
 
 /** Suggests from a list of known words. */
 export function createSpeller(known: Iterable<string>): Speller {
   const words = [...known].map((word) => ({ word, folded: word.toLowerCase() }));
   const found = new Map<string, string | undefined>();
   return (word) => {
-    if (!found.has(word) && found.size < MAX_SEARCHES) found.set(word, nearest(word.toLowerCase(), words));
+    if (!found.has(word) && found.size * words.length < MAX_COMPARISONS)
+      found.set(word, nearest(word.toLowerCase(), words));
     return found.get(word);
   };
 }

@@ -133,6 +133,13 @@ describe("people from a CSV file", () => {
   });
 });
 
+test("a provider cannot bear the name of a column that people have anyway", async () => {
+  const text = CSV.replace("main:", "email:");
+  expect((await problemsOf(text, { "people.csv": "id,email\nada,ada@x.org\n" })).map(place)).toEqual([
+    "team.yaml:4:3 providers.email",
+  ]);
+});
+
 test("a person may have the id file", async () => {
   expect((await read(`${HEAD}people: { file: { email: f@x.org } }\ngroups: {}\n`)).people).toHaveProperty(
     "file.email",
