@@ -240,7 +240,7 @@ function originOf({ entry, path, groupPath, origin }: PlacedTarget, key: keyof T
   return origin([...(entry?.[key] === undefined ? groupPath : path), key])();
 }
 
-/** Two groups that answer to one name or id at a provider would be taken for one. */
+/** Two groups that answer to one name or id at a provider would be taken for one, unless both are pinned by id. */
 function checkNames(targets: readonly PlacedTarget[], { canonicalId, problems }: ResolveSource): void {
   const names = new Map<string, PlacedTarget>();
   const ids = new Map<string, PlacedTarget>();
@@ -249,10 +249,10 @@ function checkNames(targets: readonly PlacedTarget[], { canonicalId, problems }:
     const key = JSON.stringify([provider, name]);
     const other = names.get(key);
     if (!other) names.set(key, placed);
-    else {
+    else if (groupId === undefined || other.target.groupId === undefined) {
       problems.error(
         nameOrigin(placed),
-        `At ${provider} the groups ${other.target.group} (line ${nameOrigin(other).line}) and ${group} would both be called ${quote(name)}; groups are told apart by name.`,
+        `At ${provider} the groups ${other.target.group} (line ${nameOrigin(other).line}) and ${group} would both be called ${quote(name)}; groups are told apart by name, or by a pinned id each.`,
       );
     }
     if (groupId === undefined) continue;

@@ -304,9 +304,14 @@ describe("two groups that would be taken for one", () => {
   test("by name at a provider, after all overrides", async () => {
     const text = `${TWO}groups:\n  a: { name: Night, targets: [docs, calls] }\n  b: { name: Night, targets: { docs: { name: Late }, calls: {} } }\n  Late: { targets: [docs] }\n`;
     expect((await problemsOf(text)).map(say)).toEqual([
-      'team.yaml:8:14 error groups.b.name: At calls the groups a (line 7) and b would both be called "Night"; groups are told apart by name.',
-      'team.yaml:9:3 error groups.Late.name: At docs the groups b (line 8) and Late would both be called "Late"; groups are told apart by name.',
+      'team.yaml:8:14 error groups.b.name: At calls the groups a (line 7) and b would both be called "Night"; groups are told apart by name, or by a pinned id each.',
+      'team.yaml:9:3 error groups.Late.name: At docs the groups b (line 8) and Late would both be called "Late"; groups are told apart by name, or by a pinned id each.',
     ]);
+  });
+
+  test("but not when each is pinned by its own id", async () => {
+    const text = `${TWO}groups:\n  a: { name: Night, targets: { docs: { id: "7" } } }\n  b: { name: Night, targets: { docs: { id: "8" } } }\n`;
+    expect((await read(text)).targets.map(({ groupId }) => groupId)).toEqual(["7", "8"]);
   });
 
   test("by pinned id at a provider", async () => {
