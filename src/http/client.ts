@@ -59,6 +59,8 @@ export interface HttpRequest {
   readonly authorization?: string | null;
   /** `write`: may change something, whatever the method (BrainSTEM acts on GET). Decides about retries. */
   readonly effect: Effect;
+  /** Further headers, or other values of `accept` and `content-type`. Names in lower case; never the credential. */
+  readonly headers?: Readonly<Record<string, string>>;
   /** The service leaves the body of its 2xx open (NeuroIO's add and remove), so it is not looked at. @default false */
   readonly ignoreBody?: boolean;
 }
@@ -248,6 +250,7 @@ async function attemptOnce(
         accept: "application/json",
         // false: none; axios would announce a form that is not there.
         "content-type": body !== undefined && (request.form ? "application/x-www-form-urlencoded" : "application/json"),
+        ...request.headers,
         ...(authorization !== undefined && { authorization }),
         "user-agent": "group-sync",
       },

@@ -19,6 +19,8 @@ import {
 
 afterEach(stopServers);
 
+/** Much less than what is waited for, and much more than a busy machine needs. */
+const SOON_MS = 1000;
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 const call = (status: number | undefined, attempt: number, effect: "read" | "write" = "read") => ({
   type: "call",
@@ -138,7 +140,7 @@ describe("a rate limit", () => {
     const { url, seen } = await startServer((request, response, count) => {
       answer(response, count === 1 ? 429 : 200, {}, { "x-path": request.url ?? "" });
     });
-    const shared = { baseUrl: url, scopeKey: "shared by two clients", retryDelayMs: 400 };
+    const shared = { baseUrl: url, scopeKey: "shared by two clients", retryDelayMs: 800 };
     const [one, two] = [createTestClient(shared), createTestClient(shared)];
     const other = createTestClient({ baseUrl: url });
     const first = one.send(read("/first"));
@@ -146,8 +148,8 @@ describe("a rate limit", () => {
     await pause(30);
     await Promise.all([first, one.send(read("/a")), two.send(write("/b")), other.send(read("/free"))]);
     const waited = (path: string) => (seen.findLast((each) => each.url === path)?.at ?? 0) - (seen[0]?.at ?? 0);
-    expect(waited("/free")).toBeLessThan(180);
-    for (const path of ["/first", "/a", "/b"]) expect(waited(path)).toBeGreaterThanOrEqual(198);
+    expect(seen[1]?.url).toBe("/free");
+    for (const path of ["/first", "/a", "/b"]) expect(waited(path)).toBeGreaterThanOrEqual(398);
     expect(seen).toHaveLength(5);
   });
 
@@ -155,7 +157,7 @@ describe("a rate limit", () => {
     const { url, seen } = await serveInTurn([429, {}, { "retry-after": "3600" }]);
     const { events, onCall } = collectEvents();
     const sending = errorOf(createTestClient({ baseUrl: url }).send(write(), { onCall }));
-    expect(await timeOf(sending)).toBeLessThan(500);
+    expect(await timeOf(sending)).toBeLessThan(SOON_MS);
     const error = await sending;
     expect(error).toMatchObject({ code: "rate-limited", facts: { retryable: true, status: 429 } });
     expect(Math.abs((error.facts.retryAt ?? 0) - Date.now() - 3_600_000)).toBeLessThan(1500);
@@ -211,8 +213,9 @@ describe("a rate limit", () => {
     const rates = [{ scope: "token", requests: 2, windowMs: 300, counts: "all", source: "test" }] as const;
     const client = createTestClient({ baseUrl: url, capabilities: limits(rates) });
     const { events, onCall } = collectEvents();
-    await Promise.all([1, 2, 3].map(() => client.send(read(), { onCall })));
-    expect((seen[2]?.at ?? 0) - (seen[0]?.at ?? 0)).toBeGreaterThanOrEqual(280);
+    const sending = Promise.all([1, 2, 3].map(() => client.send(read(), { onCall })));
+    expect(await timeOf(sending)).toBeGreaterThanOrEqual(295);
+    expect(seen).toHaveLength(3);
     expect(events.filter((event) => (event as { type: string }).type === "wait")).toEqual([
       {
         type: "wait",
@@ -323,8 +326,6 @@ describe("a refused token", () => {
 });
 
 describe("stopping", () => {
-  const SOON_MS = 150;
-
   test("ends a reading that is under way, at once", async () => {
     const { url, seen } = await startServer(() => undefined);
     const stopper = new AbortController();
@@ -404,8 +405,8 @@ describe("stopping", () => {
   });
 
   test("ends the wait behind another write at once, and that one goes on", async () => {
-    const { url, seen } = await startServer((_request, response) => {
-      setTimeout(() => answer(response, 200, {}), 200);
+    const { url, seen } = await startServer((_request, response, count) => {
+      setTimeout(() => answer(response, 200, {}), count === 1 ? 1500 : 0);
     });
     const stopper = new AbortController();
     const { signal } = stopper;
