@@ -173,11 +173,11 @@ export async function applyChanges(input: ApplyInput): Promise<Applied> {
       const ofGroup = input.changes.filter(({ group }) => group === created.group);
       mark([created], result.facts.outcomeUnknown ? "unknown" : isFinal(result) ? "skipped" : "failed", result);
       const others = ofGroup.filter((change) => change !== created);
-      mark(
-        others,
-        "skipped",
-        new GroupSyncError("not-found", "The group could not be created.", { provider: provider.id }),
-      );
+      // What stopped the whole run is the reason for them too: a rate limit is not a failure.
+      const reason = isFinal(result)
+        ? result
+        : new GroupSyncError("not-found", "The group could not be created.", { provider: provider.id });
+      mark(others, "skipped", reason);
       return;
     }
     if (result.group) {
@@ -218,8 +218,14 @@ export async function applyChanges(input: ApplyInput): Promise<Applied> {
       return;
     }
     // A refusal is looked into once, not at every step of the splitting; verification has the last word anyway.
-    const open = settles || !looked ? await readWhatIsOpen(planned, result) : planned.changes;
-    if (!open) return;
+    const left = settles || !looked ? await readWhatIsOpen(planned, result) : planned.changes;
+    if (!left) return;
+    // An invitation that went out may show only later, and a second mail cannot be taken back: the next run sends it.
+    const uncertain = result.facts.outcomeUnknown === true && capabilities.invitations.value;
+    const open = uncertain ? left.filter(({ type }) => type !== "member.add") : left;
+    const added = left.filter((change) => !open.includes(change));
+    mark(added, "sent", result);
+    if (open.length === 0) return;
     if (settles && attempt >= ATTEMPTS_AFTER_READING) {
       mark(open, result.code === "conflict" ? "failed" : "unknown", result);
       return;

@@ -47,6 +47,8 @@ export async function verifyChanges(input: VerifyInput): Promise<readonly Residu
   );
   const total = touched.size;
   const limit = pLimit(Math.max(1, provider.capabilities.inFlight.reads.value));
+  // A run that was stopped reads once; what was done may show only later.
+  const isPatient = windowMs > 0 || provider.capabilities.consistencyMs.value === 0;
   for (let pauseMs = FIRST_PAUSE_MS; touched.size > 0; pauseMs = Math.min(pauseMs * 2, LONGEST_PAUSE_MS)) {
     // One context a round: lists that serve many groups are read once in it.
     const context = meter.context(signal);
@@ -55,7 +57,7 @@ export async function verifyChanges(input: VerifyInput): Promise<readonly Residu
       [...touched].map(([group, changes]) =>
         limit(async () => {
           const reading = await readBack(groupIds.get(group), provider, context);
-          const open = settle(changes, reading, book, last, windowMs);
+          const open = settle(changes, reading, book, last, windowMs, isPatient);
           if (reading.state === "read") residual.set(group, findLosses(group, changes, reading.snapshot, input));
           if (open.length > 0) touched.set(group, [...open]);
           else touched.delete(group);
@@ -97,6 +99,7 @@ function settle(
   book: Book,
   last: boolean,
   windowMs: number,
+  isPatient: boolean,
 ): readonly Change[] {
   const accounts = new Map(
     reading.state === "read" ? reading.snapshot.members.map((member) => [member.account, member]) : [],
@@ -119,11 +122,12 @@ function settle(
     // Nobody waits for what was refused.
     if (refused) return false;
     if (!last) return true;
-    const certain = reading.state === "gone" || reading.snapshot.evidence.complete;
+    const whole = reading.state === "gone" || reading.snapshot.evidence.complete;
+    const certain = whole && isPatient;
     // An error from sending is worth more than our own words.
     const error = book.get(change)?.error ?? {
       code: "not-applied",
-      message: certain
+      message: whole
         ? `The service accepted this, but ${windowMs === 0 ? "reading afterwards" : `${windowMs / 1000} s later a reading`} does not show it.`
         : `The service accepted this, but the reading afterwards was not whole: ${reading.snapshot.evidence.because}.`,
     };

@@ -3,7 +3,17 @@
  * Markdown, HTML) only lay it out.
  */
 import { groupBy } from "../collections.js";
-import type { Change, GuardName, HeldChange, Outcome, Plan, ProviderPlan, ProviderReport, Report } from "../model.js";
+import type {
+  Change,
+  ErrorSummary,
+  GuardName,
+  HeldChange,
+  Outcome,
+  Plan,
+  ProviderPlan,
+  ProviderReport,
+  Report,
+} from "../model.js";
 
 /** One line about one person or group. */
 export interface LineView {
@@ -78,7 +88,11 @@ function viewProviderPlan(provider: ProviderPlan): ProviderView {
       why: change.reason,
     })),
     held: viewHeld(provider.held),
-    footer: provider.changes.length === 0 ? "nothing to write" : `${count(calls, "call", "calls")}, about ${seconds} s`,
+    footer: provider.error
+      ? "not planned"
+      : provider.changes.length === 0
+        ? "nothing to write"
+        : `${count(calls, "call", "calls")}, about ${seconds} s`,
   };
 }
 
@@ -87,12 +101,13 @@ export function viewReport(report: Report): DocumentView {
   const counts = Object.entries(report.summary)
     .filter(([, number]) => number > 0)
     .map(([status, number]) => `${number} ${status}`);
-  const headline = `${{ converged: "Converged", held: "Done, but something is held", partial: "Partly done", failed: "Failed" }[report.status]}: ${counts.join(", ") || "nothing to do"}.`;
+  const headline = `${{ converged: "Converged", held: "Done, but something is held", partial: "Partly done", failed: "Failed" }[report.status]}: ${counts.join(", ") || (report.status === "converged" ? "nothing to do" : "nothing was done")}.`;
+  const saidByProvider = report.providers.some(({ error }) => error && report.stopped?.includes(error.message));
   const closing = [
     ...report.residual
       .filter(({ message }) => message.includes("nobody here asked"))
       .map(({ group, message }) => `${group}: ${message}`),
-    ...(report.stopped === undefined ? [] : [`Stopped early: ${report.stopped}`]),
+    ...(report.stopped === undefined || saidByProvider ? [] : [`Stopped early: ${report.stopped}`]),
     ...(report.retryAt === undefined ? [] : [`Come back after ${report.retryAt}.`]),
   ];
   return { title: `Report ${report.runId}`, headline, providers: report.providers.map(viewProviderReport), closing };
@@ -120,16 +135,22 @@ function viewOutcome(outcome: Outcome): LineView {
   return {
     sign: good ? signOf(outcome) : "!",
     what: describe(outcome),
-    why:
-      status + (outcome.error ? [outcome.error.message, outcome.error.hint].filter(Boolean).join(" ") : outcome.reason),
+    why: status + (outcome.error ? describeError(outcome.error) : outcome.reason),
   };
+}
+
+/** An error in one line: what happened, what to do, when to come back. */
+export function describeError({ message, hint, retryAt }: ErrorSummary): string {
+  // What a service says in its own words may end without a full stop.
+  const sentence = /[.!?…]$/.test(message) ? message : `${message}.`;
+  return [sentence, hint, retryAt && `Come back after ${retryAt}.`].filter(Boolean).join(" ");
 }
 
 function viewCommon(
   part: ProviderPlan | ProviderReport,
 ): Pick<ProviderView, "error" | "unresolved" | "problems" | "notes"> {
   return {
-    ...(part.error && { error: [part.error.message, part.error.hint].filter(Boolean).join(" ") }),
+    ...(part.error && { error: describeError(part.error) }),
     unresolved: part.unresolved.map(
       ({ person, reason, groups }) =>
         `${person}: ${reason} (wanted in ${groups.slice(0, 3).join(", ")}${groups.length > 3 ? ` and ${groups.length - 3} more` : ""})`,

@@ -43,7 +43,7 @@ const wish = (id: string) =>
         }),
         { selector: (each) => each.person },
       ),
-      mode: fc.constantFrom("authoritative", "additive"),
+      mode: fc.constantFrom<Target["mode"][]>("authoritative", "additive"),
       adopt: fc.boolean(),
       pinned: fc.boolean(),
       renamed: fc.boolean(),
@@ -60,7 +60,7 @@ const wish = (id: string) =>
       return {
         ...group(id),
         ...rest,
-        mode: mode as Target["mode"],
+        mode,
         managed,
         members,
         name: renamed ? `new ${id}` : id,
@@ -129,32 +129,30 @@ const isLoss = (change: Change) =>
   change.type === "group.delete" ||
   (change.type === "member.update" &&
     ROLES.indexOf(change.role ?? "member") < ROLES.indexOf(change.previousRole ?? "member"));
-const rolesThere = (there: readonly Actual[], id: string | undefined) =>
-  new Map(there.find((each) => each.id === id)?.members.map((each) => [member(each).account, member(each)]));
+const rank = (role: Role | undefined) => (role === undefined ? -1 : ROLES.indexOf(role));
+const membersOf = (group: Actual | undefined) =>
+  new Map(group?.members.map((each) => [member(each).account, member(each)]));
 
-/** Says in its own words what should be so; the code under test says it in others. */
-function expectDesired(
+/** Says in its own words what should be so of one target; the code under test says it in others. */
+function desiredOf(
   target: Target,
   before: Actual | undefined,
-  after: Actual | undefined,
   capabilities: Capabilities,
-) {
-  if (target.absent) return expect(after).toBeUndefined();
-  expect(after?.name).toBe(target.name);
-  if (target.description !== undefined) expect(after?.description ?? "").toBe(target.description);
-  const was = rolesThere(before ? [before] : [], before?.id);
-  const is = rolesThere(after ? [after] : [], after?.id);
+): Record<string, Role> | undefined {
+  if (target.absent) return undefined;
+  const was = membersOf(before);
   const listed = new Map(
     target.members
       .filter(({ until }) => until === undefined || until >= TODAY)
       .map((each) => [`@${each.person}`, effectiveRole(each.role, capabilities)]),
   );
-  for (const account of new Set([...was.keys(), ...is.keys(), ...listed.keys()])) {
+  const desired: [string, Role][] = [];
+  for (const account of new Set([...was.keys(), ...listed.keys()])) {
     const wanted = listed.get(account);
-    const [old, now] = [was.get(account), is.get(account)];
+    const old = was.get(account);
     const mayLose =
       target.mode !== "additive" && old !== undefined && (old.role === "member" || target.managed[old.role]);
-    const lowered = wanted !== undefined && old !== undefined && ROLES.indexOf(wanted) < ROLES.indexOf(old.role);
+    const lowered = wanted !== undefined && old !== undefined && rank(wanted) < rank(old.role);
     let role: Role | undefined;
     if (wanted === undefined) {
       if (!mayLose) role = old?.role;
@@ -163,8 +161,13 @@ function expectDesired(
       else role = old.state === "pending" ? old.role : "member";
     } else if (old?.state === "pending") role = old.role;
     else role = lowered && !mayLose ? old.role : wanted;
-    expect([account, now?.role]).toEqual([account, role]);
+    if (role) desired.push([account, role]);
   }
+  return Object.fromEntries(desired);
+}
+
+function rolesOf(group: Actual | undefined): Record<string, Role> | undefined {
+  return group && Object.fromEntries([...membersOf(group)].map(([account, { role }]) => [account, role]));
 }
 
 describe("when nothing is held", () => {
@@ -175,15 +178,21 @@ describe("when nothing is held", () => {
         expect(held).toEqual([]);
         const after = applyTo(scene.there, changes);
         for (const target of scene.wanted) {
-          if (scene.capabilities === oneManager && target.mode === "additive") continue;
           const find = (groups: readonly Actual[]) =>
             groups.find(({ id }) => id === `id-${target.group}` || id === `id-${target.name}`);
-          // A pinned group that is not there is a problem, not a wish.
-          if (target.groupId !== undefined && !find(scene.there)) continue;
-          expectDesired(target, find(scene.there), find(after), scene.capabilities ?? everything);
+          // A pinned group that is not there is a problem, not a wish. Who displaces whom is a test of its own.
+          const isWish = target.groupId === undefined || find(scene.there) !== undefined;
+          if (!isWish || (scene.capabilities === oneManager && target.mode === "additive")) continue;
+          const desired = desiredOf(target, find(scene.there), scene.capabilities ?? everything);
+          const { name, description } = find(after) ?? {};
+          expect(rolesOf(find(after))).toEqual(desired);
+          expect(name).toBe(target.absent ? undefined : target.name);
+          expect(description ?? "").toBe(
+            (target.absent ? undefined : target.description) ?? find(scene.there)?.description ?? "",
+          );
         }
       }),
-      { numRuns: 500 },
+      { numRuns: 250 },
     );
   });
 
@@ -195,7 +204,7 @@ describe("when nothing is held", () => {
         expect(second.wishes).toEqual([]);
         expect(second.problems).toEqual(first.problems);
       }),
-      { numRuns: 500 },
+      { numRuns: 250 },
     );
   });
 });
@@ -205,13 +214,18 @@ describe("whatever the guards say", () => {
     fc.assert(
       fc.property(guarded, (scene) => {
         const { changes, held, wishes } = compare(scene);
-        if (scene.capabilities !== oneManager)
-          expect([...changes, ...held].map(line).toSorted()).toEqual(wishes.toSorted());
+        // An addition whose role has no room goes without it, and the role is held: one wish becomes two lines.
+        const kept = [...changes, ...held].map(line).filter((text) => wishes.includes(text));
+        const split = wishes.filter((text) => !kept.includes(text));
+        expect(kept.length + split.length).toBe(wishes.length);
+        expect(changes.length + held.length).toBe(wishes.length + split.length);
+        expect(split.filter((text) => !text.endsWith(" as manager"))).toEqual([]);
+        expect(scene.capabilities === oneManager ? [] : split).toEqual([]);
         const again = compare({ ...scene, there: applyTo(scene.there, changes) });
         const before = new Set(held.map(line));
         expect(again.wishes.filter((wished) => !before.has(wished))).toEqual([]);
       }),
-      { numRuns: 500 },
+      { numRuns: 250 },
     );
   });
 
@@ -224,7 +238,7 @@ describe("whatever the guards say", () => {
           all.filter(({ type }) => type === "member.add").map(({ group: id, account }) => `${id} ${account}`);
         expect(added(changes)).toEqual(added(diffs.flatMap((diff) => diff.changes)));
       }),
-      { numRuns: 300 },
+      { numRuns: 150 },
     );
   });
 
@@ -245,7 +259,7 @@ describe("whatever the guards say", () => {
         expect(other.lines.toSorted()).toEqual(one.lines.toSorted());
         expect(other.heldLines.toSorted()).toEqual(one.heldLines.toSorted());
       }),
-      { numRuns: 300 },
+      { numRuns: 150 },
     );
   });
 
@@ -259,19 +273,15 @@ describe("whatever the guards say", () => {
         }));
         const { changes } = compare({ ...scene, wanted, allow, people: [person("ada")] });
         const after = applyTo(scene.there, changes);
-        for (const { id } of scene.there) {
-          const [was, is] = [rolesThere(scene.there, id), rolesThere(after, id)];
-          for (const account of ["@eve", "@ada"]) {
-            const [old, now] = [was.get(account), is.get(account)];
-            if (old)
-              expect(ROLES.indexOf(now?.role ?? "member"), `${account} in ${id}`).toBeGreaterThanOrEqual(
-                ROLES.indexOf(old.role),
-              );
-            if (old) expect(now).toBeDefined();
-          }
-        }
+        const lost = scene.there.flatMap((group) => {
+          const is = membersOf(after.find(({ id }) => id === group.id));
+          return [...membersOf(group)].filter(
+            ([account, { role }]) => ["@eve", "@ada"].includes(account) && rank(is.get(account)?.role) < rank(role),
+          );
+        });
+        expect(lost).toEqual([]);
       }),
-      { numRuns: 300 },
+      { numRuns: 150 },
     );
   });
 
@@ -286,7 +296,7 @@ describe("whatever the guards say", () => {
           expect(members.filter((each) => member(each).role === "manager").length).toBeLessThanOrEqual(1);
         }
       }),
-      { numRuns: 300 },
+      { numRuns: 150 },
     );
   });
 
@@ -337,20 +347,19 @@ describe("whatever the guards say", () => {
     fc.assert(
       fc.property(guarded, (scene) => {
         const { changes } = compare(scene);
-        const check = (id: string | undefined, { maxRemovals }: GuardSettings) => {
+        const isWithin = (id: string | undefined, { maxRemovals }: GuardSettings) => {
           const readable = scene.there.filter((each) => id === undefined || each.name === id);
           const members = readable.reduce((sum, each) => sum + each.members.length, 0);
           const removed = changes.filter(
             (change) => change.type === "member.remove" && (id ?? change.group) === change.group,
           ).length;
-          expect(removed).toBeLessThanOrEqual(maxRemovals.count);
-          if (removed > 1) expect(removed * 100).toBeLessThanOrEqual(maxRemovals.percent * members);
+          return removed <= maxRemovals.count && (removed <= 1 || removed * 100 <= maxRemovals.percent * members);
         };
-        for (const target of scene.wanted) check(target.group, target.guards);
-        check(undefined, scene.providerGuards ?? noLimits);
-        check(undefined, scene.runGuards ?? noLimits);
+        expect(scene.wanted.filter((target) => !isWithin(target.group, target.guards))).toEqual([]);
+        expect(isWithin(undefined, scene.providerGuards ?? noLimits)).toBe(true);
+        expect(isWithin(undefined, scene.runGuards ?? noLimits)).toBe(true);
       }),
-      { numRuns: 300 },
+      { numRuns: 150 },
     );
   });
 });

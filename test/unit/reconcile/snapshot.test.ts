@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { GroupSyncError } from "../../../src/errors.js";
+import { type ErrorCode, GroupSyncError } from "../../../src/errors.js";
 import { createCallContext, type GroupProvider } from "../../../src/provider.js";
 import { matchTargets, readTargets } from "../../../src/reconcile/snapshot.js";
 import { createMemoryProvider, type MemoryProvider } from "../../../src/testing/memory.js";
@@ -180,25 +180,24 @@ describe("reading", () => {
     expect(readings).toBe(3);
   });
 
-  it.each([
-    ["not-found", "problem"],
-    ["unavailable", "problem"],
-    ["unauthenticated", "throws"],
-    ["rate-limited", "throws"],
-    ["cancelled", "throws"],
-  ] as const)("%s while reading one group: %s", async (code, ending) => {
-    const failing = provider({
+  const failing = (code: ErrorCode) =>
+    provider({
       before: (operation) => {
         if (operation === "readGroup") throw new GroupSyncError(code, "No.");
       },
     });
-    const readings = read([group("crew"), group("new")], failing);
-    if (ending === "throws") await expect(readings).rejects.toMatchObject({ code });
-    else {
-      await expect(readings).resolves.toMatchObject([
+
+  it.each(["not-found", "unavailable", "network"] as const)(
+    "%s at one group concerns that group alone",
+    async (code) => {
+      await expect(read([group("crew"), group("new")], failing(code))).resolves.toMatchObject([
         { state: "problem", message: "its members could not be read: No." },
         { state: "absent" },
       ]);
-    }
+    },
+  );
+
+  it.each(["unauthenticated", "rate-limited", "cancelled"] as const)("%s at one group concerns all", async (code) => {
+    await expect(read([group("crew"), group("new")], failing(code))).rejects.toMatchObject({ code });
   });
 });

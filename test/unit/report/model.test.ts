@@ -161,8 +161,8 @@ describe("a report", () => {
 
   it.each([
     ["converged", "Converged: nothing to do."],
-    ["held", "Done, but something is held: nothing to do."],
-    ["failed", "Failed: nothing to do."],
+    ["held", "Done, but something is held: nothing was done."],
+    ["failed", "Failed: nothing was done."],
   ] as const)("%s: %s", (status, headline) => {
     expect(viewReport(reportOf({ status })).headline).toBe(headline);
   });
