@@ -206,7 +206,10 @@ export interface Change {
   readonly description?: string;
   /** `member.remove`: withdraws this pending invitation instead of a membership. */
   readonly invitation?: string;
-  /** `member.update`: false when the account is not yet a direct member and has to be added as one. */
+  /**
+   * False: the account is there by role only. In a `member.update` it has to be added as a direct member; a
+   * `member.remove` takes the role away, as there is no membership to take.
+   */
   readonly direct?: boolean;
   /** Why, in plain words. */
   readonly reason: string;
@@ -425,6 +428,8 @@ export interface Residual {
   readonly account?: string;
   readonly person?: string;
   readonly message: string;
+  /** True: somebody lost a membership that this run did not touch. */
+  readonly unasked?: boolean;
 }
 
 /** The part of a report that concerns one provider. */

@@ -266,12 +266,13 @@ export async function applyChanges(input: ApplyInput): Promise<Applied> {
 
   async function sendGroup(planned: PlannedBatch<Exclude<Batch, { kind: "members" | "group.create" }>>): Promise<void> {
     for (let attempt = 1; mayGoOn(); attempt++) {
-      const result = await send(planned.batch, planned.changes);
+      const result = await send({ ...planned.batch, group: refOf(groupOf(planned)) }, planned.changes);
       if (!(result instanceof GroupSyncError)) {
         if (result.group?.version !== undefined) versions.set(result.group.id, result.group.version);
         return;
       }
       if (isFinal(result)) stop(result);
+      // Someone was faster: the adapter takes the version anew, as ours is forgotten.
       const repeat = result.code === "conflict" && attempt < ATTEMPTS_AFTER_READING;
       // Verification reads what became of it.
       if (!repeat) {
@@ -306,11 +307,7 @@ export async function applyChanges(input: ApplyInput): Promise<Applied> {
   const plan = buildBatches(input.changes, capabilities, refOf);
   const toCreate = plan.creates.length > 0 && mayGoOn() ? await confirmAbsent(plan.creates) : [];
   await Promise.all(toCreate.map((planned) => limit(() => create(planned))));
-  await Promise.all(
-    plan.updates.map((planned) =>
-      limit(() => sendGroup({ ...planned, batch: { ...planned.batch, group: refOf(groupOf(planned)) } })),
-    ),
-  );
+  await Promise.all(plan.updates.map((planned) => limit(() => sendGroup(planned))));
   const open = input.changes.filter(
     (change) => change.type.startsWith("member.") && book.get(change)?.status === "open",
   );
@@ -342,13 +339,12 @@ export function isSo(change: Change, snapshot: Snapshot): boolean {
     case "member.update":
       return member?.role === change.role;
     case "member.remove":
-      return (
-        snapshot.evidence.complete && (member === undefined || (!member.direct && change.invitation === undefined))
-      );
+      // Who is no direct member any more may still be there by a rule, but with no role.
+      return snapshot.evidence.complete && (member === undefined || (!member.direct && member.role === "member"));
     case "group.update":
       return (
         (change.name === undefined || snapshot.group.name === change.name) &&
-        (change.description === undefined || snapshot.group.description === change.description)
+        (change.description === undefined || (snapshot.group.description ?? "") === change.description)
       );
     case "group.create":
       return true;

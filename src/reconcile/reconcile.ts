@@ -13,6 +13,7 @@ import { confirmPins, resolvePeople } from "../identity.js";
 import type {
   Change,
   GuardSettings,
+  Person,
   Plan,
   Precondition,
   ProviderId,
@@ -29,7 +30,7 @@ import { applyChanges } from "./apply.js";
 import { estimateCost } from "./batch.js";
 import { diffTarget, type TargetDiff } from "./diff.js";
 import { createMeter, type Meter, type SyncEvent } from "./events.js";
-import { type Allowance, guardChanges, type ProviderDiff } from "./guard.js";
+import { type Allowance, guardChanges, matchesGlob, type ProviderDiff } from "./guard.js";
 import { buildPlan, digestMembers, parsePlan } from "./plan.js";
 import { buildReport, listOutcomes, listResidual, type ProviderResult } from "./report.js";
 import { readGroupWhole, readTargets, type TargetReading } from "./snapshot.js";
@@ -152,6 +153,15 @@ function narrow(targets: readonly Target[], only: PlanOptions["only"]): readonly
   );
 }
 
+/** People whom a guard protects are looked up too: where members are listed without addresses, only an id tells who is who. */
+function createProtection(patterns: readonly string[]): (person: Person) => boolean {
+  const distinct = [...new Set(patterns)];
+  return ({ id, email, aliases }) =>
+    [id, email, ...aliases].some(
+      (name) => name !== undefined && distinct.some((pattern) => matchesGlob(pattern, name)),
+    );
+}
+
 function checkTargets(targets: readonly Target[], options: PlanOptions): void {
   const known = new Set(options.providers.map(({ id }) => id));
   const missing = new Set(targets.map(({ provider }) => provider).filter((id) => !known.has(id)));
@@ -188,7 +198,8 @@ async function draftProvider(
     const access = await provider.checkAccess(context);
     onEvent({ type: "phase", provider: id, phase: "resolve" });
     const wanted = new Set(targets.flatMap(({ members }) => members.map(({ person }) => person)));
-    const people = Object.values(spec.people).filter((person) => wanted.has(person.id));
+    const isProtected = createProtection(targets.flatMap(({ guards }) => guards.protect));
+    const people = Object.values(spec.people).filter((person) => wanted.has(person.id) || isProtected(person));
     let identities = await resolvePeople(people, provider, context);
 
     onEvent({ type: "phase", provider: id, phase: "read" });
@@ -418,7 +429,8 @@ async function recheck(
       try {
         const snapshot = await readGroupWhole(groupId, provider, context);
         snapshots.set(groupId, snapshot);
-        if (digestMembers(snapshot.members) !== membersDigest)
+        if (snapshot.group.kind !== "plain") moved.set(group, "The group is not ours to touch any more; plan anew.");
+        else if (digestMembers(snapshot.members) !== membersDigest)
           moved.set(group, "The group has changed since the plan was made; plan anew.");
       } catch (error) {
         if (!isGroupSyncError(error, "not-found")) throw error;

@@ -35,8 +35,8 @@ export function listResidual(provider: string, outcomes: readonly Outcome[]): re
 }
 
 /** Whether a difference is someone who was there, was not to be removed, and is gone (see verify.ts). */
-export function isUnaskedLoss({ message }: Residual): boolean {
-  return message.includes("nobody here asked");
+export function isUnaskedLoss({ unasked }: Residual): boolean {
+  return unasked === true;
 }
 
 /** The report of the whole run. */

@@ -52,7 +52,7 @@ export async function verifyChanges(input: VerifyInput): Promise<readonly Residu
   for (let pauseMs = FIRST_PAUSE_MS; touched.size > 0; pauseMs = Math.min(pauseMs * 2, LONGEST_PAUSE_MS)) {
     // One context a round: lists that serve many groups are read once in it.
     const context = meter.context(signal);
-    const last = Date.now() + pauseMs > deadline;
+    const last = Date.now() + pauseMs > deadline || signal?.aborted === true;
     await Promise.all(
       [...touched].map(([group, changes]) =>
         limit(async () => {
@@ -166,5 +166,6 @@ function findLosses(
           group,
           account,
           message: `${account} was a member before this run and is not any more, though nobody here asked for that.`,
+          unasked: true,
         }));
 }

@@ -104,16 +104,20 @@ export function viewReport(report: Report): DocumentView {
   const headline = `${{ converged: "Converged", held: "Done, but something is held", partial: "Partly done", failed: "Failed" }[report.status]}: ${counts.join(", ") || (report.status === "converged" ? "nothing to do" : "nothing was done")}.`;
   const saidByProvider = report.providers.some(({ error }) => error && report.stopped?.includes(error.message));
   const closing = [
-    ...report.residual
-      .filter(({ message }) => message.includes("nobody here asked"))
-      .map(({ group, message }) => `${group}: ${message}`),
+    ...report.residual.filter(({ unasked }) => unasked).map(({ group, message }) => `${group}: ${message}`),
     ...(report.stopped === undefined || saidByProvider ? [] : [`Stopped early: ${report.stopped}`]),
     ...(report.retryAt === undefined ? [] : [`Come back after ${report.retryAt}.`]),
   ];
-  return { title: `Report ${report.runId}`, headline, providers: report.providers.map(viewProviderReport), closing };
+  return {
+    title: `Report ${report.runId}`,
+    headline,
+    providers: report.providers.map((part) => viewProviderReport(part, report.stopped)),
+    closing,
+  };
 }
 
-function viewProviderReport(provider: ProviderReport): ProviderView {
+function viewProviderReport(provider: ProviderReport, stopped: string | undefined): ProviderView {
+  const saidElsewhere = [stopped, provider.error?.message].filter((text) => text !== undefined).join(" ");
   const made = provider.outcomes.filter(({ status }) => status !== "held");
   const held = provider.outcomes.flatMap((outcome) =>
     outcome.status === "held" && outcome.guard ? [{ ...outcome, guard: outcome.guard, wantedBecause: "" }] : [],
@@ -123,14 +127,17 @@ function viewProviderReport(provider: ProviderReport): ProviderView {
   return {
     ...viewCommon(provider),
     title: titleOf(provider.id, provider.type),
-    groups: viewGroups(made, viewOutcome),
+    groups: viewGroups(made, (outcome) => viewOutcome(outcome, saidElsewhere)),
     held: viewHeld(held),
     footer: `${read} read and ${write} writing calls, ${retried} repeated${waits}`,
   };
 }
 
-function viewOutcome(outcome: Outcome): LineView {
+function viewOutcome(outcome: Outcome, saidElsewhere: string): LineView {
   const good = outcome.status === "applied" || outcome.status === "already" || outcome.status === "pending";
+  // What stopped the whole run is said once, not beside everything that was not done for it.
+  if (outcome.status === "skipped" && outcome.error && saidElsewhere.includes(outcome.error.message))
+    return { sign: "!", what: describe(outcome), why: "skipped" };
   const status = outcome.status === "applied" ? "" : `${outcome.status}: `;
   return {
     sign: good ? signOf(outcome) : "!",

@@ -32,7 +32,7 @@ const outcome = (status: OutcomeStatus, code?: string) =>
     ...(code !== undefined && { error: error(code) }),
   }) as Outcome;
 const provider = (outcomes: readonly Outcome[], code?: string) =>
-  ({ outcomes, ...(code !== undefined && { error: error(code) }) }) as ProviderReport;
+  ({ outcomes, unresolved: [], problems: [], ...(code !== undefined && { error: error(code) }) }) as ProviderReport;
 const report = (status: Report["status"], providers: readonly ProviderReport[], more: Partial<Report> = {}) =>
   ({ status, providers, residual: [], ...more }) as unknown as Report;
 
@@ -51,12 +51,16 @@ describe("of a plan", () => {
 
 describe("of a report", () => {
   const applied = provider([outcome("applied"), outcome("already"), outcome("pending")]);
-  const lost = { provider: "p", group: "g", message: "x is gone, though nobody here asked for that." };
+  const lost = { provider: "p", group: "g", message: "x is gone, though nobody here asked for that.", unasked: true };
   it.each<[number, string, Report]>([
     [0, "converged, invitations included", report("converged", [applied])],
     [0, "nothing written in a dry run", report("partial", [provider([outcome("skipped", "dry-run")])])],
     [3, "held", report("held", [applied, provider([outcome("held")])])],
-    [3, "someone unresolved", report("held", [applied])],
+    [
+      3,
+      "someone unresolved",
+      report("held", [{ ...applied, unresolved: [{ person: "p", state: "missing", reason: "r", groups: ["g"] }] }]),
+    ],
     [4, "failed", report("partial", [applied, provider([outcome("failed", "refused")])])],
     [
       4,

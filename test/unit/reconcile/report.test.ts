@@ -47,6 +47,7 @@ const lost: Residual = {
   group: "crew",
   account: "@eve",
   message: "@eve was a member before this run and is not any more, though nobody here asked for that.",
+  unasked: true,
 };
 
 describe("the status of a report", () => {

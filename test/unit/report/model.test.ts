@@ -169,7 +169,7 @@ describe("a report", () => {
 
   it("ends with losses, the stop, and when to come back", () => {
     const residual = [
-      { provider: "lab", group: "crew", message: "eve is gone, though nobody here asked for that." },
+      { provider: "lab", group: "crew", message: "eve is gone, though nobody here asked for that.", unasked: true },
       { provider: "lab", group: "crew", message: "member.add failed: No." },
     ];
     const view = viewReport(

