@@ -40,6 +40,12 @@ const rules = [
     "spec ← model, provider, errors",
   ),
   forbid(
+    "state-is-low",
+    { path: "^src/state/" },
+    { path: "^src/", pathNot: "^src/(state/|errors\\.ts|model\\.ts|collections\\.ts)" },
+    "state ← model, errors",
+  ),
+  forbid(
     "one-adapter-alone",
     { path: "^src/providers/([^/]+)/" },
     { path: "^src/providers/", pathNot: "^src/providers/$1/" },

@@ -14,7 +14,7 @@ export interface ControlAppOptions {
   readonly people: readonly string[];
 }
 
-const serviceSchema = z.enum(["neuroio", "brainstem", "docspace", "genesys"]);
+const serviceSchema = z.enum(["neuroio", "brainstem", "docspace", "genesys", "scim"]);
 const serviceBody = z.looseObject({ service: serviceSchema });
 const answerBody = z.strictObject({
   answer: z.enum(["accept", "reject"]),

@@ -163,7 +163,7 @@ export interface ActiveFault {
 const milliseconds = z.int().min(0).max(2_147_483_647);
 
 const selection = {
-  service: z.enum(["neuroio", "brainstem", "docspace", "genesys"]).exactOptional(),
+  service: z.enum(["neuroio", "brainstem", "docspace", "genesys", "scim"]).exactOptional(),
   method: z.string().min(1).exactOptional(),
   path: z.string().min(1).refine(isPathPattern, "is not a valid regular expression").exactOptional(),
   when: z.enum(["read", "write", "login"]).exactOptional(),
@@ -251,6 +251,7 @@ const exceptions: Readonly<
     { path: /^\/api\/v2\/((groups|users)\/)?search$/, purpose: "read" },
     { path: /^\/api\/v2\/groups\/dynamicsettings\/preview$/, purpose: "read" },
   ],
+  scim: [],
 };
 
 /** What a request to the vendor's path is for. */
@@ -799,6 +800,7 @@ const totalKeys = [
   "count",
   "total",
   "total_results",
+  "totalResults",
   "persons_count",
   "membersCount",
   "memberCount",

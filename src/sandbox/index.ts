@@ -1,4 +1,4 @@
-/** `group-sync/sandbox`: emulators of the four services, for tests, demonstrations and trying things out. */
+/** `group-sync/sandbox`: emulators of the services, for tests, demonstrations and trying things out. */
 export { brainstemSwitches } from "./brainstem.js";
 export { docspaceSwitches } from "./docspace.js";
 export type { SandboxEdit } from "./edits.js";
@@ -26,6 +26,7 @@ export type {
 } from "./kit.js";
 export { neuroioSwitches } from "./neuroio.js";
 export { type SampleSandbox, type SampleSpecOptions, sampleEnvironment, sampleSeed, sampleSpec } from "./sample.js";
+export { scimSwitches } from "./scim.js";
 export { parseSeed } from "./seed.js";
 export {
   type RequestLog,

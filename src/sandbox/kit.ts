@@ -13,8 +13,8 @@
  */
 import type { Context, Hono } from "hono";
 
-/** The services that the sandbox emulates. */
-export type ServiceName = "neuroio" | "brainstem" | "docspace" | "genesys";
+/** The services that the sandbox emulates. `scim` stands for any service with SCIM 2.0 and is started on request only. */
+export type ServiceName = "neuroio" | "brainstem" | "docspace" | "genesys" | "scim";
 
 /** What a person holds in a group. An emulator without a role ignores it. */
 export type SeedRole = "member" | "manager" | "owner";
@@ -57,7 +57,7 @@ export interface Seed {
 
 /** A member as the service truly holds it, seen past lag, paging and permissions. */
 export interface TrueMember {
-  /** The service's member key: NeuroIO pid, BrainSTEM e-mail, DocSpace or Genesys user id. */
+  /** The service's member key: NeuroIO pid, BrainSTEM e-mail, DocSpace, Genesys or SCIM user id. */
   readonly account: string;
   readonly role: SeedRole;
   /** Genesys: false for an owner who is not an individual. Elsewhere true. */

@@ -5,7 +5,7 @@ import type { Seed } from "./kit.js";
 
 const text = z.string().min(1);
 const people = z.array(text);
-const services = z.array(z.enum(["neuroio", "brainstem", "docspace", "genesys"]));
+const services = z.array(z.enum(["neuroio", "brainstem", "docspace", "genesys", "scim"]));
 
 const seedSchema = z.strictObject({
   people: z.array(

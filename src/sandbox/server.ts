@@ -2,6 +2,7 @@
  * The sandbox: emulators of the services on one local server, with faults on request and a log of what was asked.
  *
  *   http://127.0.0.1:<port>/neuroio    /brainstem    /docspace    /genesys     the services, at the vendors' own paths
+ *                          /scim                                              any service with SCIM 2.0, on request only
  *                          /_sandbox                                          state, faults, log, edits: for people
  *
  * It listens on 127.0.0.1 alone and answers nobody who calls it by another name: its credentials are no secrets, and
@@ -25,11 +26,12 @@ import {
 } from "./kit.js";
 import { createNeuroioEmulator } from "./neuroio.js";
 import { sampleSeed } from "./sample.js";
+import { createScimEmulator } from "./scim.js";
 
 export interface SandboxOptions {
   /** 0: any free port. @default 0 */
   readonly port?: number;
-  /** Which services to start. @default all four */
+  /** Which services to start. @default serviceNames */
   readonly services?: readonly ServiceName[];
   /** The people and groups that the services begin with. @default sampleSeed */
   readonly seed?: Seed;
@@ -97,7 +99,7 @@ export interface Sandbox {
   readonly url: string;
   /** The services that were started; asking for another one throws. */
   readonly services: Readonly<Record<ServiceName, SandboxService>>;
-  /** What a spec file says under `providers` to reach these services: `faces`, `lab`, `docs`, `calls`. */
+  /** What a spec file says under `providers` to reach these services: `faces`, `lab`, `docs`, `calls`, `directory`. */
   config(): SandboxProviders;
   readonly log: RequestLog;
   /** Adds a fault. Returns its id. @throws Error in plain words when the fault is not right */
@@ -119,10 +121,14 @@ const emulatorFactories: EmulatorFactories = {
   brainstem: createBrainstemEmulator,
   docspace: createDocspaceEmulator,
   genesys: createGenesysEmulator,
+  scim: createScimEmulator,
 };
 
-/** Every service of the sandbox, in the order in which they are shown. */
+/** The services that a sandbox has unless told otherwise, in the order in which they are shown. */
 export const serviceNames: readonly ServiceName[] = ["neuroio", "brainstem", "docspace", "genesys"];
+
+/** These and the one that is started on request only. */
+const allServiceNames: readonly ServiceName[] = [...serviceNames, "scim"];
 
 const host = "127.0.0.1";
 
@@ -145,13 +151,13 @@ export async function startSandbox(
   const seed = options.seed ?? sampleSeed;
   const chosen = options.services ?? serviceNames;
   for (const name of [...chosen, ...Object.keys(options.switches ?? {})]) {
-    if (!serviceNames.some((known) => known === name)) {
-      throw new Error(`There is no service "${name}". Services: ${serviceNames.join(", ")}.`);
+    if (!allServiceNames.some((known) => known === name)) {
+      throw new Error(`There is no service "${name}". Services: ${allServiceNames.join(", ")}.`);
     }
   }
 
   const emulators = new Map<ServiceName, Emulator>();
-  for (const name of serviceNames) {
+  for (const name of allServiceNames) {
     if (!chosen.includes(name)) continue;
     const switches = options.switches?.[name];
     emulators.set(name, factories[name]({ seed, now, ...(switches && { switches }) }));
@@ -159,7 +165,7 @@ export async function startSandbox(
 
   const faults = createFaultBox({ random: createRandom(options.randomSeed ?? 1), now });
   function addFault(fault: Fault): string {
-    if (fault.service !== undefined && serviceNames.includes(fault.service) && !emulators.has(fault.service)) {
+    if (fault.service !== undefined && allServiceNames.includes(fault.service) && !emulators.has(fault.service)) {
       throw new Error(`This sandbox was started without ${fault.service}: the fault would never strike.`);
     }
     return faults.add(fault);
@@ -296,7 +302,7 @@ function describeServices(
   url: string,
 ): Readonly<Record<ServiceName, SandboxService>> {
   const services = {};
-  for (const name of serviceNames) {
+  for (const name of allServiceNames) {
     const emulator = emulators.get(name);
     if (emulator) {
       const { control, credentials, otherCredentials } = emulator;
@@ -322,6 +328,7 @@ function providersOf(emulators: ReadonlyMap<ServiceName, Emulator>, url: string)
     if (name === "brainstem") providers["lab"] = { type, baseUrl: address, ...credentials };
     if (name === "docspace") providers["docs"] = { type, baseUrl: address, ...credentials };
     if (name === "genesys") providers["calls"] = { type, baseUrl: address, loginUrl: address, ...credentials };
+    if (name === "scim") providers["directory"] = { type, baseUrl: address, ...credentials };
   }
   return providers;
 }

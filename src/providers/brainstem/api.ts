@@ -24,6 +24,12 @@ import type { CallContext, Capabilities } from "../../provider.js";
  */
 export type BrainstemGroupApp = "users" | "auth";
 
+/**
+ * How invitations and requests are spelled in the address: `groupmembershipinvitation` in the vendor's pages, its web
+ * pages and most clients, `group_membership_invitation` in its Python client 2.0.0 alone.
+ */
+export type BrainstemInviteSpelling = "joined" | "underscore";
+
 /** `private` needs a token; `public` is for anybody and for reading only. Source: the page "API". */
 export type BrainstemPortal = "private" | "public";
 
@@ -48,6 +54,12 @@ export interface BrainstemApiOptions extends Omit<ConnectionOptions, "requestsPe
    * @default "users"
    */
   readonly groupApp?: BrainstemGroupApp;
+  /**
+   * How invitations and requests are spelled in the address. When the first page of their list is not there, the other
+   * spelling is tried and kept; never for a single one.
+   * @default "joined"
+   */
+  readonly inviteSpelling?: BrainstemInviteSpelling;
   /** Through which portal groups and users are read. Everything else goes through `private`. @default "private" */
   readonly portal?: BrainstemPortal;
 }
@@ -198,6 +210,8 @@ type Context = Partial<CallContext>;
 export interface BrainstemApi {
   /** Where groups are found: as configured, or the other one after the list was not there. */
   groupApp(): BrainstemGroupApp;
+  /** How invitations and requests are spelled: as configured, or the other way after a list was not there. */
+  inviteSpelling(): BrainstemInviteSpelling;
   /**
    * `GET …/group/`. Any token. Presumably shows every group of the site, not just the caller's. Throws `unavailable`
    * when neither address has a list.
@@ -278,6 +292,7 @@ export function createBrainstemApi(options: BrainstemApiOptions): BrainstemApi {
   const problem = findBrainstemUrlProblem(baseUrl);
   if (problem) throw new GroupSyncError("options-invalid", `${provider}: ${problem}`, { provider });
   let groupApp = options.groupApp ?? "users";
+  let inviteSpelling = options.inviteSpelling ?? "joined";
   /** What log-ins were done with. */
   const secrets = new Set<string>();
   const client = createHttpClient({
@@ -372,37 +387,88 @@ export function createBrainstemApi(options: BrainstemApiOptions): BrainstemApi {
     );
   }
 
-  const groupList = (app: BrainstemGroupApp, query: Parameters) =>
-    ({
-      operation: "listGroups",
-      method: "GET",
-      path: path`/api/${portal}/${app}/group/`,
+  /**
+   * A list that may be in either of two places; where the first page was found, the rest is looked for. Never for single
+   * things, whose 404 means that they do not exist.
+   */
+  async function readEither<Place extends string, Row>(
+    query: BrainstemQuery,
+    [configured, other]: readonly [Place, Place],
+    read: (place: Place) => Promise<BrainstemPage<Row>>,
+    keep: (place: Place) => void,
+  ): Promise<BrainstemPage<Row>> {
+    try {
+      return await read(configured);
+    } catch (error) {
+      // Behind the first page a 404 is the end of the list.
+      if (!isFirstPage(query) || !isGroupSyncError(error, "not-found")) throw error;
+    }
+    const answer = await read(other);
+    keep(other);
+    return answer;
+  }
+
+  /** Invitations or requests, in either spelling. */
+  function listEither<Row>(
+    what: "invitation" | "request",
+    operation: string,
+    row: z.ZodType<Row>,
+    query: BrainstemQuery,
+    context: Context | undefined,
+  ): Promise<BrainstemPage<Row>> {
+    const other = inviteSpelling === "joined" ? "underscore" : "joined";
+    return readEither(
       query,
-      effect: "read",
-    }) as const;
+      [inviteSpelling, other],
+      (spelling) =>
+        askPage(
+          {
+            operation,
+            method: "GET",
+            path: path`/api/private/users/${spell(what, spelling)}/`,
+            query: queryParameters(query),
+            effect: "read",
+          },
+          `group_membership_${what}s`,
+          row,
+          context,
+        ),
+      (spelling) => {
+        inviteSpelling = spelling;
+      },
+    );
+  }
+
+  const spell = (what: "invitation" | "request", spelling = inviteSpelling) =>
+    spelling === "joined" ? `groupmembership${what}` : `group_membership_${what}`;
 
   return {
     groupApp: () => groupApp,
+    inviteSpelling: () => inviteSpelling,
     listGroups: async (query = {}, context) => {
-      const parameters = queryParameters(query);
-      const configured = groupApp;
+      const read = (app: BrainstemGroupApp) =>
+        askPage(
+          {
+            operation: "listGroups",
+            method: "GET",
+            path: path`/api/${portal}/${app}/group/`,
+            query: queryParameters(query),
+            effect: "read",
+          },
+          "groups",
+          listedGroupSchema,
+          context,
+        );
+      const places = groupApp === "users" ? (["users", "auth"] as const) : (["auth", "users"] as const);
       try {
-        return await askPage(groupList(configured, parameters), "groups", listedGroupSchema, context);
+        return await readEither<BrainstemGroupApp, BrainstemListedGroup>(query, places, read, (found) => {
+          groupApp = found;
+        });
       } catch (error) {
-        // Behind the first page a 404 is the end of the list.
-        const isFirstPage = (query.offset ?? 0) === 0 && (query.page ?? 1) === 1;
-        if (!isFirstPage || !isGroupSyncError(error, "not-found")) throw error;
-      }
-      const other = configured === "users" ? "auth" : "users";
-      try {
-        const answer = await askPage(groupList(other, parameters), "groups", listedGroupSchema, context);
-        groupApp = other;
-        return answer;
-      } catch (error) {
-        if (!isGroupSyncError(error, "not-found")) throw error;
+        if (!isFirstPage(query) || !isGroupSyncError(error, "not-found")) throw error;
         throw new GroupSyncError(
           "unavailable",
-          `${provider} has no list of groups, neither under ${configured}/group/ nor under ${other}/group/.`,
+          `${provider} has no list of groups, neither under ${places[0]}/group/ nor under ${places[1]}/group/.`,
           { ...error.facts, hint: "Check baseUrl: nothing can be concluded from a 404 there." },
         );
       }
@@ -444,24 +510,13 @@ export function createBrainstemApi(options: BrainstemApiOptions): BrainstemApi {
     joinGroup: async (id, context) => act("joinGroup", path`/api/private/${groupApp}/group/${id}/join/`, context),
     leaveGroup: async (id, context) => act("leaveGroup", path`/api/private/${groupApp}/group/${id}/leave/`, context),
     listInvitations: async (query = {}, context) =>
-      askPage(
-        {
-          operation: "listInvitations",
-          method: "GET",
-          path: "/api/private/users/groupmembershipinvitation/",
-          query: queryParameters(query),
-          effect: "read",
-        },
-        "group_membership_invitations",
-        invitationSchema,
-        context,
-      ),
+      listEither("invitation", "listInvitations", invitationSchema, query, context),
     getInvitation: async (id, context) =>
       askOne(
         {
           operation: "getInvitation",
           method: "GET",
-          path: path`/api/private/users/groupmembershipinvitation/${id}/`,
+          path: path`/api/private/users/${spell("invitation")}/${id}/`,
           effect: "read",
         },
         "group_membership_invitation",
@@ -469,30 +524,18 @@ export function createBrainstemApi(options: BrainstemApiOptions): BrainstemApi {
         context,
       ),
     acceptInvitation: async (id, context) =>
-      act("acceptInvitation", path`/api/private/users/groupmembershipinvitation/${id}/accept/`, context),
+      act("acceptInvitation", path`/api/private/users/${spell("invitation")}/${id}/accept/`, context),
     rejectInvitation: async (id, context) =>
-      act("rejectInvitation", path`/api/private/users/groupmembershipinvitation/${id}/reject/`, context),
+      act("rejectInvitation", path`/api/private/users/${spell("invitation")}/${id}/reject/`, context),
     cancelInvitation: async (id, context) =>
-      act("cancelInvitation", path`/api/private/users/groupmembershipinvitation/${id}/cancel/`, context),
-    listRequests: async (query = {}, context) =>
-      askPage(
-        {
-          operation: "listRequests",
-          method: "GET",
-          path: "/api/private/users/groupmembershiprequest/",
-          query: queryParameters(query),
-          effect: "read",
-        },
-        "group_membership_requests",
-        requestSchema,
-        context,
-      ),
+      act("cancelInvitation", path`/api/private/users/${spell("invitation")}/${id}/cancel/`, context),
+    listRequests: async (query = {}, context) => listEither("request", "listRequests", requestSchema, query, context),
     getRequest: async (id, context) =>
       askOne(
         {
           operation: "getRequest",
           method: "GET",
-          path: path`/api/private/users/groupmembershiprequest/${id}/`,
+          path: path`/api/private/users/${spell("request")}/${id}/`,
           effect: "read",
         },
         "group_membership_request",
@@ -500,11 +543,11 @@ export function createBrainstemApi(options: BrainstemApiOptions): BrainstemApi {
         context,
       ),
     acceptRequest: async (id, context) =>
-      act("acceptRequest", path`/api/private/users/groupmembershiprequest/${id}/accept/`, context),
+      act("acceptRequest", path`/api/private/users/${spell("request")}/${id}/accept/`, context),
     rejectRequest: async (id, context) =>
-      act("rejectRequest", path`/api/private/users/groupmembershiprequest/${id}/reject/`, context),
+      act("rejectRequest", path`/api/private/users/${spell("request")}/${id}/reject/`, context),
     cancelRequest: async (id, context) =>
-      act("cancelRequest", path`/api/private/users/groupmembershiprequest/${id}/cancel/`, context),
+      act("cancelRequest", path`/api/private/users/${spell("request")}/${id}/cancel/`, context),
     listUsers: async (query = {}, context) =>
       askPage(
         {
@@ -562,6 +605,10 @@ export function findBrainstemUrlProblem(baseUrl: string): string | undefined {
   return /\/api\/*$/.test(baseUrl)
     ? `${JSON.stringify(baseUrl)} should end before /api, as in ${DEFAULT_BASE_URL}.`
     : undefined;
+}
+
+function isFirstPage({ offset = 0, page = 1 }: BrainstemQuery): boolean {
+  return offset === 0 && page === 1;
 }
 
 type Parameters = readonly (readonly [string, string])[];

@@ -9,6 +9,7 @@ export {
   type BrainstemGroup,
   type BrainstemGroupApp,
   type BrainstemInvitation,
+  type BrainstemInviteSpelling,
   type BrainstemListedGroup,
   type BrainstemPage,
   type BrainstemPortal,

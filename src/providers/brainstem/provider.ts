@@ -46,6 +46,7 @@ import {
   type BrainstemGroup,
   type BrainstemGroupApp,
   type BrainstemInvitation,
+  type BrainstemInviteSpelling,
   type BrainstemListedGroup,
   type BrainstemPage,
   type BrainstemQuery,
@@ -80,6 +81,13 @@ export interface BrainstemProviderOptions extends ConnectionOptions {
    */
   readonly groupApp?: BrainstemGroupApp;
   /**
+   * How invitations are spelled in the address: `groupmembershipinvitation` (`joined`), as the vendor's pages have it,
+   * or `group_membership_invitation` (`underscore`), as its Python client 2.0.0. The other one is tried when the list of
+   * invitations is not there.
+   * @default "joined"
+   */
+  readonly inviteSpelling?: BrainstemInviteSpelling;
+  /**
    * The e-mail of the account that the token belongs to. BrainSTEM has no call that tells, so without this (and
    * without a token that names its user) the own account cannot be protected from being removed.
    */
@@ -97,6 +105,7 @@ const brainstemOptionsSchema = z.strictObject({
   token: z.string().regex(/^[\x21-\x7e]+$/, "a token is one word of printable ASCII characters"),
   baseUrl: address.optional(),
   groupApp: z.enum(["users", "auth"]).optional(),
+  inviteSpelling: z.enum(["joined", "underscore"]).optional(),
   account: z
     .string()
     .regex(/^\s*[^\s@]+@[^\s@]+\s*$/, "the account is an e-mail address")
@@ -226,9 +235,16 @@ export function createBrainstemProvider(options: BrainstemProviderOptions): Grou
   }
 
   async function checkInvitations(context: CallContext): Promise<AccessFinding> {
+    const configured = api.inviteSpelling();
     try {
       await api.listInvitations({ limit: 1, perPage: 1 }, context);
-      return { level: "ok", message: "Pending invitations can be read." };
+      const found = api.inviteSpelling();
+      return found === configured
+        ? { level: "ok", message: "Pending invitations can be read." }
+        : {
+            level: "warning",
+            message: `Pending invitations can be read, but not in the spelling that was expected; set inviteSpelling: ${found}.`,
+          };
     } catch (error) {
       if (!isUnreadable(error)) throw error;
       return {

@@ -299,8 +299,9 @@ export function createGenesysProvider(options: GenesysOptions, timing: DeletionT
   /** Only skill expressions can be seen; rules made in the user interface have no API, but add nobody to individuals. */
   async function readKind(groupId: string, context: CallContext): Promise<"dynamic" | "plain" | "unknown"> {
     try {
-      await api.getGroupDynamicSettings(groupId, context);
-      return "dynamic";
+      const { query } = await api.getGroupDynamicSettings(groupId, context);
+      // Whether a plain group answers 404 is documented nowhere; one without a single condition includes nobody by them.
+      return query?.skillConditions?.length === 0 ? "plain" : "dynamic";
     } catch (error) {
       if (isGroupSyncError(error, "not-found")) return "plain";
       if (isGroupSyncError(error, "forbidden")) return "unknown";
