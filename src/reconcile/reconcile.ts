@@ -27,6 +27,7 @@ import type {
 import type { GroupProvider } from "../provider.js";
 import { toolVersion } from "../version.js";
 import { applyChanges } from "./apply.js";
+import { releaseApproved } from "./approve.js";
 import { estimateCost } from "./batch.js";
 import { diffTarget, type TargetDiff } from "./diff.js";
 import { createMeter, type Meter, type SyncEvent } from "./events.js";
@@ -91,7 +92,7 @@ export async function createPlan(options: PlanOptions): Promise<Plan> {
 
 /**
  * Applies a plan, fresh or from a file. Every group is looked at again first: one that has moved since the plan was
- * made is left out, and the report says so. Throws `plan-invalid` when the plan was changed, is too old, or was made
+ * made is left out, and the report says so. Held changes go along where the plan carries a valid approval. Throws `plan-invalid` when the plan was changed, is too old, or was made
  * for another account of the provider.
  */
 export async function applyPlan(plan: Plan, options: RunOptions): Promise<Report> {
@@ -104,7 +105,9 @@ export async function applyPlan(plan: Plan, options: RunOptions): Promise<Report
       `The plan is for ${missing.map(({ id }) => id).join(", ")}, which this run does not have.`,
     );
   }
-  return executePlan(checked, options, undefined);
+  const capabilities = new Map(options.providers.map((provider) => [provider.id, provider.capabilities]));
+  const released = releaseApproved(checked, (id) => capabilities.get(id), now());
+  return executePlan(released, options, undefined);
 }
 
 /** The whole line: plans, applies, verifies. */
