@@ -131,8 +131,14 @@ export function normalizeEmail(email: string): string {
 
 function addressesOf(person: Person): readonly string[] {
   const all = [person.email, ...person.aliases].filter((address) => address !== undefined);
-  // An empty address would be a question about everybody who has none.
-  return [...new Set(all.map(normalizeEmail))].filter((address) => address !== "");
+  // Asked as the spec spells it: a service may mind the case. The first spelling of an address is the one.
+  const spellings = new Map<string, string>();
+  for (const address of all) {
+    const key = normalizeEmail(address);
+    // An empty address would be a question about everybody who has none.
+    if (key !== "" && !spellings.has(key)) spellings.set(key, address.trim());
+  }
+  return [...spellings.values()];
 }
 
 /** The accounts of each key. The same question is asked once, in as few calls as the provider allows. */

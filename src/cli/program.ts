@@ -1,11 +1,29 @@
 /** The commands as data over the library. No logic of its own. */
 import { Command, CommanderError, Option } from "commander";
+import { GroupSyncError, isGroupSyncError } from "../errors.js";
 import { toolVersion } from "../version.js";
-import { exitCodeOfError, explainError } from "./exit.js";
-import { type CommonFlags, openSession, type Session } from "./session.js";
+import { errorDocument, exitCodeOfError, explainError } from "./exit.js";
+import { writeJson, writeRemark, writeResult } from "./output.js";
+import { type CommonFlags, type OpenSession, openSession, type Session } from "./session.js";
 
 /** A command's work: returns its exit code. */
-export type CommandRun<Flags> = (session: Session, flags: Flags, args: readonly string[]) => Promise<number>;
+type CommandRun<Flags> = (session: Session, flags: Flags, args: readonly string[]) => Promise<number>;
+
+const EXAMPLES = `
+A first look, without any service:
+  group-sync demo                      the whole story on local emulators
+  group-sync sandbox --spec try.yaml   the emulators alone; then, elsewhere: group-sync plan -c try.yaml
+
+With your own services:
+  group-sync init                      write a commented starter config
+  group-sync validate                  is the spec right? offline
+  group-sync check                     are the services reachable, the credentials good?
+  group-sync plan                      what would change, what is held and why; writes nothing
+  group-sync apply                     asks, makes it so, and reads back what is really so
+
+In a script, with a review in between:
+  group-sync plan --out plan.json && group-sync apply plan.json --yes
+`;
 
 const EXIT_CODES = `
 Exit codes:
@@ -19,33 +37,25 @@ export async function runCli(argv: readonly string[]): Promise<number> {
   let exitCode = 0;
   const program = new Command("group-sync")
     .description("Keeps the same groups of people right in several systems at once.")
+    .usage("<command> [options]")
     .version(toolVersion, "-V, --version")
-    .showSuggestionAfterError()
-    .showHelpAfterError("(--help tells more)")
+    .showHelpAfterError("Commands come first, flags after them; group-sync --help tells more.")
+    .configureOutput({ writeOut: writeResult, writeErr: (text) => writeRemark(text.trimEnd()) })
     .exitOverride()
-    .addHelpText(
-      "after",
-      `
-Examples:
-  group-sync init                      write a commented starter config
-  group-sync plan                      what would change, what is held and why; writes nothing
-  group-sync apply --yes               make it so, and read back what is really so
-  group-sync plan --out plan.json && group-sync apply plan.json
-  group-sync sandbox --port 4010       play with all four services on your own machine
-${EXIT_CODES}`,
-    );
+    .addHelpText("after", EXAMPLES + EXIT_CODES);
 
   function add<Flags>(
     name: string,
     description: string,
     load: () => Promise<CommandRun<Flags & CommonFlags>>,
-    example: string,
+    more: string,
   ): Command {
-    const command = program.command(name).description(description).addHelpText("after", `\nExample:\n  ${example}`);
+    const command = program.command(name).description(description).addHelpText("after", `\n${more}`);
     command
+      .showHelpAfterError(`group-sync ${command.name()} --help tells more.`)
       .option("--json", "print one JSON document on stdout and nothing else there")
       .option("-q, --quiet", "no progress, no remarks")
-      .option("-v, --verbose", "tell more")
+      .option("-v, --verbose", "tell more: all lines, all warnings, each step")
       .option("--no-color", "no colours");
     command.action(async () => {
       const flags = command.opts<Flags & CommonFlags>();
@@ -54,14 +64,14 @@ ${EXIT_CODES}`,
     return command;
   }
   const withSpec = (command: Command) => command.option("-c, --config <file>", "the spec", "group-sync.yaml");
+  const withTimeout = (command: Command) =>
+    command.option("--timeout <duration>", "stop after this long, such as 90s, 15m, 2h");
   const withScope = (command: Command) =>
-    withSpec(command)
-      .option("--provider <id...>", "only these providers of the spec")
-      .option("--group <id...>", "only these groups of the spec")
-      .option("--timeout <duration>", "stop after this long, such as 90s, 15m, 2h");
+    withTimeout(withSpec(command)).option("--provider <id...>", "only these providers of the spec");
   const withGuards = (command: Command) =>
     withScope(command)
-      .option("--allow <guard[:group]...>", "acknowledge a guard for this run, everywhere or for one group")
+      .option("--group <id...>", "only these groups of the spec")
+      .option("--allow <guard:group...>", "acknowledge a guard for this run, for one group; <guard> alone: everywhere")
       .option("--no-removals", "hold everything that would take something away");
 
   withSpec(
@@ -69,7 +79,7 @@ ${EXIT_CODES}`,
       "init",
       "write a commented starter config",
       async () => (await import("./commands/init.js")).runInit,
-      "group-sync init --config group-sync.yaml",
+      "Example:\n  group-sync init\n  group-sync init --config teams.yaml",
     ),
   ).option("--force", "write over an existing file");
   withSpec(
@@ -77,7 +87,7 @@ ${EXIT_CODES}`,
       "validate",
       "check the spec, offline",
       async () => (await import("./commands/validate.js")).runValidate,
-      "group-sync validate -c group-sync.yaml",
+      "Every mistake at once, with file, line and column. Sends nothing.\n\nExample:\n  group-sync validate -c group-sync.yaml",
     ),
   );
   withScope(
@@ -85,7 +95,7 @@ ${EXIT_CODES}`,
       "check",
       "are the providers reachable, the credentials good, the rights sufficient?",
       async () => (await import("./commands/check.js")).runCheck,
-      "group-sync check --provider docs",
+      "Reads only. Exit code 0: all good; 1: something is not.\n\nExample:\n  group-sync check --provider docs",
     ),
   );
   withGuards(
@@ -93,10 +103,18 @@ ${EXIT_CODES}`,
       "plan",
       "what would change, what is held and why; writes nothing to providers",
       async () => (await import("./commands/plan.js")).runPlan,
-      "group-sync plan --out plan.json",
+      `Signs: + comes  - goes  ~ changes  ! failed
+Held is what a guard keeps back; its line says why, and how to acknowledge it.
+Exit code 0: in sync; 2: changes pending; 3: something is held.
+
+Examples:
+  group-sync plan
+  group-sync plan --provider docs --group night-shift
+  group-sync plan --out plan.json --format html > plan.html
+  group-sync plan --allow max-removals:night-shift`,
     ),
   )
-    .option("--out <file>", "save the plan, to be applied later")
+    .option("--out <file>", "save the plan as JSON, for group-sync apply <file>")
     .addOption(
       new Option("--format <format>", "how to print it").choices(["text", "json", "markdown", "html"]).default("text"),
     );
@@ -105,54 +123,71 @@ ${EXIT_CODES}`,
       "apply [plan]",
       "plan (or take a saved plan), ask, apply, and read back",
       async () => (await import("./commands/apply.js")).runApply,
-      "group-sync apply plan.json --yes",
+      `Run it again at any time: it does what is missing, and nothing twice.
+A saved plan is applied as it was made; a group that has changed since is left out.
+Ctrl-C stops after what is under way and tells what was done.
+
+Examples:
+  group-sync apply
+  group-sync apply --yes --no-removals
+  group-sync apply plan.json --yes --report report.json`,
     ),
   )
     .option("-y, --yes", "do not ask; required where there is no terminal")
     .option("--report <file>", "save the report as JSON");
-  withSpec(
-    add(
-      "export",
-      "current groups of one provider as a spec that plans to no change",
-      async () => (await import("./commands/export.js")).runExport,
-      "group-sync export --provider docs > now.yaml",
+  withTimeout(
+    withSpec(
+      add(
+        "export",
+        "current groups of one provider as a spec that plans to no change",
+        async () => (await import("./commands/export.js")).runExport,
+        "Reads only. The provider's entry is taken from the spec, its credentials as ${NAME}.\n\nExample:\n  group-sync export --provider docs > now.yaml",
+      ),
     ),
   )
     .requiredOption("--provider <id>", "the provider of the spec to export")
-    .option("--group <name...>", "only groups of these names or ids")
+    .option("--group <name...>", "only groups of these names or ids at the provider")
     .option("--out <file>", "write there instead of to stdout")
-    .option("--timeout <duration>", "stop after this long");
+    .option("--force", "write over an existing file");
   add(
     "sandbox",
     "local emulators of the four services, with a sample organisation",
     async () => (await import("./commands/sandbox.js")).runSandbox,
-    "group-sync sandbox --port 4010 --spec group-sync.yaml",
+    `Nothing real is behind them. Ctrl-C ends it. Its page (/_sandbox) tells how to look inside and break things.
+
+Example:
+  group-sync sandbox --spec try.yaml
+  group-sync plan -c try.yaml              (in another terminal)`,
   )
     .option("--port <number>", "0: any free one", "4010")
     .option("--seed <file>", "JSON with people and groups, instead of the sample organisation")
     .option("--latency <ms>", "milliseconds added to every answer", "0")
     .option("--fault <json...>", 'a fault from the start, such as \'{"kind":"rate-limit","service":"genesys"}\'')
-    .option("--spec <file>", "write a spec for the sandbox to this file");
+    .option("--spec <file>", "write a spec for the sample organisation to this file")
+    .option("--force", "write over an existing file");
   add(
     "demo",
     "the main job on a sandbox, from drift to converged, without any service",
     async () => (await import("./commands/demo.js")).runDemo,
-    "group-sync demo",
+    "Writes the spec, a plan and a report to the folder group-sync-demo.\n\nExample:\n  group-sync demo",
   );
   add(
     "schema",
     "print the JSON Schema of the spec",
     async () => (await import("./commands/schema.js")).runSchema,
-    "group-sync schema > group-sync.schema.json",
+    "For editors; the starter config points at it.\n\nExample:\n  group-sync schema > group-sync.schema.json",
   );
 
   try {
     await program.parseAsync(argv, { from: "user" });
     return exitCode;
   } catch (error) {
+    if (!(error instanceof CommanderError)) throw error;
     // commander has already said what is wrong (or printed the help that was asked for).
-    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 1;
-    throw error;
+    if (error.exitCode === 0) return 0;
+    const message = error.message.replace(/^error: /, "");
+    if (argv.includes("--json")) writeJson(errorDocument(new GroupSyncError("options-invalid", message)));
+    return 1;
   }
 }
 
@@ -161,27 +196,21 @@ async function runCommand<Flags extends CommonFlags>(
   flags: Flags,
   args: readonly string[],
 ): Promise<number> {
-  let session: ReturnType<typeof openSession> | undefined;
+  let session: OpenSession | undefined;
   try {
     session = openSession(flags);
     const run = await load();
     return await run(session, flags, args);
-  } catch (error) {
-    if (flags.json) process.stdout.write(`${JSON.stringify(await errorDocument(error), null, 2)}\n`);
-    process.stderr.write(`${explainError(error)}\n`);
-    if (flags.verbose && error instanceof Error && error.stack) process.stderr.write(`${error.stack}\n`);
+  } catch (thrown) {
+    session?.progress.stop();
+    // What was stopped while it wrote ends in a report; only reading ends like this.
+    const stoppedBy = isGroupSyncError(thrown, "cancelled") ? session?.stoppedBy() : undefined;
+    const error = stoppedBy ? new GroupSyncError("cancelled", `Stopped by ${stoppedBy}; nothing was changed.`) : thrown;
+    if (flags.json) writeJson(errorDocument(error));
+    writeRemark(explainError(error));
+    if (flags.verbose && thrown instanceof Error && thrown.stack) writeRemark(thrown.stack);
     return exitCodeOfError(error);
   } finally {
     session?.end();
   }
-}
-
-async function errorDocument(error: unknown): Promise<unknown> {
-  const { SpecError, summarizeError } = await import("../errors.js");
-  return {
-    kind: "error",
-    formatVersion: 1,
-    ...summarizeError(error),
-    ...(error instanceof SpecError && { problems: error.problems }),
-  };
 }

@@ -14,7 +14,7 @@ import type { RateScope } from "../provider.js";
 export type Effect = "read" | "write";
 
 /** Told when a request has to wait for its turn under a limit. */
-export type OnWait = (scope: string, delayMs: number, reason: string) => void;
+type OnWait = (scope: string, delayMs: number, reason: string) => void;
 
 /** See the module's description. */
 export interface RateBudget {

@@ -66,7 +66,7 @@ export interface HttpRequest {
 }
 
 /** A successful answer (2xx). */
-export interface HttpAnswer {
+interface HttpAnswer {
   readonly status: number;
   /** The parsed JSON, or undefined for an empty body. */
   readonly data: unknown;

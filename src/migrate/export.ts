@@ -1,7 +1,7 @@
 /** What is there now, written as a spec that plans to no change. */
 import { Document, isMap } from "yaml";
 import { GroupSyncError } from "../errors.js";
-import type { Member, Role, Snapshot } from "../model.js";
+import type { Group, Member, Role, Snapshot } from "../model.js";
 import { createCallContext, type CallContext, type GroupProvider } from "../provider.js";
 import { readGroupWhole } from "../reconcile/snapshot.js";
 import pLimit from "p-limit";
@@ -11,7 +11,7 @@ export interface ExportOptions {
   readonly provider: GroupProvider;
   /** The provider's entry as it should stand in the spec: `type` and options, secrets as `${NAME}`. */
   readonly providerOptions: Readonly<Record<string, unknown>>;
-  /** Only groups of these names or ids. @default all */
+  /** Only groups of these names or ids; each must be there. @default all */
   readonly groups?: readonly string[];
   readonly context?: CallContext;
   readonly onProgress?: (done: number, total: number) => void;
@@ -25,7 +25,7 @@ export interface ExportedSpec {
 
 /**
  * Reads the groups of a provider and writes them as a spec. Throws `bad-answer` when a list cannot be read whole: a
- * spec made of half a reading would remove the other half.
+ * spec made of half a reading would remove the other half. Throws `not-found` for a group that is not there.
  */
 export async function exportSpec(options: ExportOptions): Promise<ExportedSpec> {
   const { provider } = options;
@@ -33,9 +33,7 @@ export async function exportSpec(options: ExportOptions): Promise<ExportedSpec> 
   const access = await provider.checkAccess(context);
   const listing = await provider.listGroups(context);
   mustBeWhole(provider.id, "list of groups", listing.evidence);
-  const chosen = listing.groups.filter(
-    ({ id, name }) => !options.groups || options.groups.includes(id) || options.groups.includes(name),
-  );
+  const chosen = chooseGroups(listing.groups, options);
   const limit = pLimit(Math.max(1, provider.capabilities.inFlight.reads.value));
   let done = 0;
   const snapshots = await Promise.all(
@@ -61,7 +59,11 @@ export async function exportSpec(options: ExportOptions): Promise<ExportedSpec> 
     version: 1,
     mode: "authoritative",
     providers: { [provider.id]: options.providerOptions },
-    people: Object.fromEntries([...people.values()].map(({ id, entry }) => [id, entry])),
+    people: Object.fromEntries(
+      [...people.values()]
+        .map(({ id, entry }) => [id, entry] as const)
+        .toSorted(([left], [right]) => (left < right ? -1 : 1)),
+    ),
     groups: Object.fromEntries(nameGroups(ours).map(([id, snapshot]) => [id, groupEntry(snapshot, people, provider)])),
   };
   const document = new Document(spec);
@@ -69,6 +71,21 @@ export async function exportSpec(options: ExportOptions): Promise<ExportedSpec> 
   const peopleNode = document.get("people");
   if (isMap(peopleNode)) for (const pair of peopleNode.items) if (isMap(pair.value)) pair.value.flow = true;
   return { text: document.toString({ lineWidth: 120 }), notes };
+}
+
+function chooseGroups(groups: readonly Group[], { provider, groups: wanted }: ExportOptions): readonly Group[] {
+  if (!wanted) return groups;
+  const missing = wanted.filter((wish) => !groups.some(({ id, name }) => id === wish || name === wish));
+  if (missing.length > 0) {
+    throw new GroupSyncError("not-found", `${provider.id} has no group "${missing.join('", "')}".`, {
+      provider: provider.id,
+      hint: `It has: ${groups
+        .slice(0, 10)
+        .map(({ name }) => name)
+        .join(", ")}${groups.length > 10 ? ` and ${groups.length - 10} more` : ""}.`,
+    });
+  }
+  return groups.filter(({ id, name }) => wanted.includes(id) || wanted.includes(name));
 }
 
 function mustBeWhole(provider: string, what: string, { complete, because }: Snapshot["evidence"]): void {
@@ -94,7 +111,11 @@ function namePeople(snapshots: readonly Snapshot[], provider: GroupProvider): Re
     const id = freeName(email?.split("@")[0] ?? account, taken);
     people.set(account, {
       id,
-      entry: { ...(email !== undefined && { email }), ...(name && { name }), accounts: { [provider.id]: account } },
+      entry: {
+        ...(email !== undefined && { email: literal(email) }),
+        ...(name && { name: literal(name) }),
+        accounts: { [provider.id]: literal(account) },
+      },
     });
   }
   return people;
@@ -103,6 +124,11 @@ function namePeople(snapshots: readonly Snapshot[], provider: GroupProvider): Re
 function nameGroups(snapshots: readonly Snapshot[]): readonly (readonly [string, Snapshot])[] {
   const taken = new Set<string>();
   return snapshots.map((snapshot) => [freeName(snapshot.group.name, taken), snapshot] as const);
+}
+
+/** What comes from a service is text, also where it looks like a reference to the environment. */
+function literal(text: string): string {
+  return text.replace(/\$(?=\{)/g, () => "$$");
 }
 
 /** A plain key of letters, digits and dashes that nobody has yet. */
@@ -133,11 +159,11 @@ function groupEntry(
       .toSorted();
   const { roles, groups } = provider.capabilities;
   return {
-    name: group.name,
-    ...(groups.description.value && group.description && { description: group.description }),
+    name: literal(group.name),
+    ...(groups.description.value && group.description && { description: literal(group.description) }),
     members: holders("member"),
     ...(roles.manager && { managers: holders("manager") }),
     ...(roles.owner && { owners: holders("owner") }),
-    targets: { [provider.id]: { id: group.id } },
+    targets: { [provider.id]: { id: literal(group.id) } },
   };
 }

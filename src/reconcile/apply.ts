@@ -181,7 +181,21 @@ export async function applyChanges(input: ApplyInput): Promise<Applied> {
       return;
     }
     if (result.group) {
-      groupIds.set(created.group, result.group.id);
+      const { id, name } = result.group;
+      if (before.has(id) || [...groupIds.values()].includes(id)) {
+        // Whose people would be added to it? One of the two creations is not what it was said to be.
+        const message = `The new group "${name}" came with the id ${id}, which another group has; nothing more is sent.`;
+        const error = new GroupSyncError("bad-answer", message, { provider: provider.id });
+        stop(error);
+        mark([created], "unknown", error);
+        mark(
+          planned.changes.filter((change) => change !== created),
+          "skipped",
+          error,
+        );
+        return;
+      }
+      groupIds.set(created.group, id);
       if (result.group.version !== undefined && carried.length === 1)
         versions.set(result.group.id, result.group.version);
     }
@@ -347,7 +361,7 @@ export function isSo(change: Change, snapshot: Snapshot): boolean {
         (change.description === undefined || (snapshot.group.description ?? "") === change.description)
       );
     case "group.create":
-      return true;
+      return change.name === undefined || snapshot.group.name === change.name;
     case "group.delete":
       return false;
   }

@@ -52,7 +52,7 @@ export function parsePlan(value: unknown, now: Date): Plan {
   ) {
     throw invalid("This is not a plan of group-sync.", "Make one with: group-sync plan --out plan.json");
   }
-  const { checksum, approvals, ...rest } = value as Plan;
+  const { checksum, approvals: _approvals, ...rest } = value as Plan;
   if (rest.formatVersion !== 1) {
     throw invalid(
       `The plan has format version ${String(rest.formatVersion)}; this version reads 1.`,

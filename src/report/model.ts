@@ -23,13 +23,13 @@ export interface LineView {
 }
 
 /** A group's story at one provider. */
-export interface GroupView {
+interface GroupView {
   readonly group: string;
   readonly lines: readonly LineView[];
 }
 
 /** What is held by one guard, with the guard's message. */
-export interface HeldView {
+interface HeldView {
   readonly guard: GuardName;
   readonly group: string;
   readonly message: string;

@@ -264,7 +264,7 @@ export function purposeOf(service: ServiceName, method: string, path: string): R
 }
 
 /** What was made of one request. */
-export interface HandledRequest {
+interface HandledRequest {
   /** For node-server: an answer, or the mark that there is none to send any more. */
   readonly response: Response;
   /** The status that the client gets; 0 when the connection ends without one. */

@@ -21,14 +21,14 @@ import {
 import { dateSchema, type GroupEntry, type MemberEntry, type TargetEntry } from "./schema.js";
 
 /** One entry of a list, and where it stands. */
-export interface Listing {
+interface Listing {
   readonly person: string;
   readonly until?: string;
   readonly origin: LazyOrigin;
 }
 
 /** What the spec says about each role; a role without a list is not managed. */
-export type RoleLists = Readonly<Partial<Record<Role, readonly Listing[]>>>;
+type RoleLists = Readonly<Partial<Record<Role, readonly Listing[]>>>;
 
 /** Where the list of a role stands. */
 export const LIST_KEYS = { member: "members", manager: "managers", owner: "owners" } as const satisfies Record<
@@ -37,7 +37,7 @@ export const LIST_KEYS = { member: "members", manager: "managers", owner: "owner
 >;
 
 /** The membership of a group at a target. */
-export interface Roster {
+interface Roster {
   readonly managed: Readonly<Record<Role, boolean>>;
   readonly members: readonly DesiredMember[];
 }

@@ -1,3 +1,3 @@
 /** Reading specs. */
 export { loadSpec, type ParseSpecOptions, parseSpec, type SpecOptions } from "./load.js";
-export { createSpecSchema, renderJsonSchema, type SpecFile } from "./schema.js";
+export { renderJsonSchema } from "./schema.js";

@@ -45,45 +45,43 @@ const former: Readonly<Record<string, readonly string[]>> = {
   Delta: [],
 };
 
-type Bare = Omit<Fault, "service" | "when"> & Pick<Fault, "kind">;
+type BareOf<F> = F extends Fault ? Omit<F, "service" | "when"> : never;
+type Bare = BareOf<Fault>;
 const faults: readonly (readonly [string, Bare])[] = [
-  ["429 with seconds", { kind: "rate-limit", retryAfter: "seconds", seconds: 1 } as Bare],
-  ["429 with a date", { kind: "rate-limit", retryAfter: "http-date", seconds: 1 } as Bare],
-  ["429 without Retry-After", { kind: "rate-limit", retryAfter: "none" } as Bare],
-  ["429 with garbage", { kind: "rate-limit", retryAfter: "garbage" } as Bare],
-  ["429 for hours", { kind: "rate-limit", retryAfter: "huge" } as Bare],
-  ["500 once", { kind: "server-error", status: 500 } as Bare],
-  ["503 once", { kind: "server-error", status: 503 } as Bare],
-  ["503 for good", { kind: "server-error", status: 503, times: 0 } as Bare],
-  ["504 after it was done", { kind: "server-error", status: 504, applied: true } as Bare],
-  ["an HTML page with 502", { kind: "html", status: 502 } as Bare],
-  ["an HTML page with 200", { kind: "html", status: 200 } as Bare],
-  ["HTML for good", { kind: "html", status: 200, times: 0 } as Bare],
-  ["a reset before", { kind: "reset-before" } as Bare],
-  ["a reset after", { kind: "reset-after" } as Bare],
-  ["resets after, several", { kind: "reset-after", times: 3 } as Bare],
-  ["broken JSON", { kind: "truncate", variant: "broken-json" } as Bare],
-  ["a short body", { kind: "truncate", variant: "short-body" } as Bare],
-  ["an empty page", { kind: "empty-page", totals: "kept", times: 0 } as Bare],
-  ["an empty page with totals of zero", { kind: "empty-page", totals: "too" } as Bare],
-  ["short pages", { kind: "short-page", rows: 1, times: 0 } as Bare],
-  ["one short page", { kind: "short-page", rows: 2 } as Bare],
-  ["a 200 that lies", { kind: "lying-200" } as Bare],
-  ["only 200s that lie", { kind: "lying-200", times: 0 } as Bare],
-  ["lag", { kind: "lag", ms: 400, times: 0 } as Bare],
-  [
-    "someone else adding",
-    { kind: "edit", at: "after", edit: { action: "add-member", group: "Alpha", person: "p13" } } as Bare,
-  ],
+  ["429 with seconds", { kind: "rate-limit", retryAfter: "seconds", seconds: 1 }],
+  ["429 with a date", { kind: "rate-limit", retryAfter: "http-date", seconds: 1 }],
+  ["429 without Retry-After", { kind: "rate-limit", retryAfter: "none" }],
+  ["429 with garbage", { kind: "rate-limit", retryAfter: "garbage" }],
+  ["429 for hours", { kind: "rate-limit", retryAfter: "huge" }],
+  ["500 once", { kind: "server-error", status: 500 }],
+  ["503 once", { kind: "server-error", status: 503 }],
+  ["503 for good", { kind: "server-error", status: 503, times: 0 }],
+  ["504 after it was done", { kind: "server-error", status: 504, applied: true }],
+  ["an HTML page with 502", { kind: "html", status: 502 }],
+  ["an HTML page with 200", { kind: "html", status: 200 }],
+  ["HTML for good", { kind: "html", status: 200, times: 0 }],
+  ["a reset before", { kind: "reset-before" }],
+  ["a reset after", { kind: "reset-after" }],
+  ["resets after, several", { kind: "reset-after", times: 3 }],
+  ["broken JSON", { kind: "truncate", variant: "broken-json" }],
+  ["a short body", { kind: "truncate", variant: "short-body" }],
+  ["an empty page", { kind: "empty-page", totals: "kept", times: 0 }],
+  ["an empty page with totals of zero", { kind: "empty-page", totals: "too" }],
+  ["short pages", { kind: "short-page", rows: 1, times: 0 }],
+  ["one short page", { kind: "short-page", rows: 2 }],
+  ["a 200 that lies", { kind: "lying-200" }],
+  ["only 200s that lie", { kind: "lying-200", times: 0 }],
+  ["lag", { kind: "lag", ms: 400, times: 0 }],
+  ["someone else adding", { kind: "edit", at: "after", edit: { action: "add-member", group: "Alpha", person: "p13" } }],
   [
     "someone else removing",
-    { kind: "edit", at: "before", edit: { action: "remove-member", group: "Alpha", person: "p1" } } as Bare,
+    { kind: "edit", at: "before", edit: { action: "remove-member", group: "Alpha", person: "p1" } },
   ],
-  ["an expired token", { kind: "expired-token" } as Bare],
-  ["a hang", { kind: "hang", ms: 1_000 } as Bare],
-  ["a hang after it was done", { kind: "hang", ms: 1_000, applied: true } as Bare],
-  ["a slow answer", { kind: "slow", ms: 150 } as Bare],
-  ["a dripping body", { kind: "drip", ms: 1_000 } as Bare],
+  ["an expired token", { kind: "expired-token" }],
+  ["a hang", { kind: "hang", ms: 1_000 }],
+  ["a hang after it was done", { kind: "hang", ms: 1_000, applied: true }],
+  ["a slow answer", { kind: "slow", ms: 150 }],
+  ["a dripping body", { kind: "drip", ms: 1_000 }],
 ];
 const cases = faults.flatMap(([name, fault]) =>
   (["read", "write"] as const)
@@ -91,7 +89,7 @@ const cases = faults.flatMap(([name, fault]) =>
       when === "read" ? !["lying-200", "lag"].includes(fault.kind) : !["empty-page", "short-page"].includes(fault.kind),
     )
     .flatMap((when) =>
-      [0, 2].map((skip) => [`${name}, ${when}, after ${skip}`, { ...fault, when, skip } as Fault] as const),
+      [0, 2].map((skip) => [`${name}, ${when}, after ${skip}`, { ...fault, when, skip }] as const),
     ),
 );
 

@@ -27,7 +27,7 @@ function directory(accounts: readonly Partial<Account>[], lookup: Partial<Capabi
       return keys.map((key) => ({
         key,
         accounts: known.filter(({ id, email }) =>
-          key.by === "id" ? id === key.value : normalizeEmail(email ?? "") === key.value,
+          key.by === "id" ? id === key.value : normalizeEmail(email ?? "") === normalizeEmail(key.value),
         ),
       }));
     },

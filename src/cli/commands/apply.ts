@@ -1,4 +1,3 @@
-import { readFile, writeFile } from "node:fs/promises";
 import { createInterface } from "node:readline/promises";
 import { GroupSyncError } from "../../errors.js";
 import type { Plan, Report } from "../../model.js";
@@ -6,9 +5,10 @@ import { parsePlan } from "../../reconcile/plan.js";
 import { applyPlan, reconcile } from "../../reconcile/reconcile.js";
 import { viewReport } from "../../report/model.js";
 import { renderText } from "../../report/text.js";
-import { brokenProviders, exitCodeOfReport } from "../exit.js";
-import type { Progress } from "../progress.js";
-import { createProviders, type CommonFlags, planOptions, readSpec, type Session } from "../session.js";
+import { brokenProviders, exitCodeOfPlan, exitCodeOfReport } from "../exit.js";
+import { mustBeWritable, readText, writeText } from "../files.js";
+import { createProviders, planOptions, readSpec } from "../inputs.js";
+import type { CommonFlags, Session } from "../session.js";
 import { renderPlan, textOptions } from "./plan.js";
 
 /** Flags of `apply`. */
@@ -17,58 +17,50 @@ export interface ApplyFlags extends CommonFlags {
   readonly report?: string;
 }
 
+/** A report, or the plan that was not agreed to. */
+type Ending = { readonly report: Report } | { readonly declined: Plan };
+
 /** `apply [plan.json]`: makes it so, and reads back what is really so. */
 export async function runApply(session: Session, flags: ApplyFlags, [planFile]: readonly string[]): Promise<number> {
-  const asks = !flags.yes;
-  if (asks && !(process.stdin.isTTY && process.stderr.isTTY)) {
+  if (!flags.yes && !(process.stdin.isTTY && process.stderr.isTTY)) {
     throw new GroupSyncError("options-invalid", "There is no terminal to ask on.", {
       hint: "Look at `group-sync plan` first, then apply with --yes.",
     });
   }
-  const progress = await session.progress();
-  const report = await (planFile === undefined
-    ? applyFresh(session, flags, asks, progress)
-    : applySaved(planFile, session, flags, asks, progress)
-  ).finally(() => progress.stop());
-  if (!report) return 0;
+  await mustBeWritable(flags.report);
+  const ending = planFile === undefined ? await applyFresh(session, flags) : await applySaved(planFile, session, flags);
+  session.progress.stop();
+  if ("declined" in ending) return exitCodeOfPlan(ending.declined);
+  const { report } = ending;
+  if (flags.json) {
+    session.json(report);
+    brokenProviders(report.providers).forEach(session.say);
+  } else session.result(renderText(viewReport(report), textOptions(flags, session)));
   if (flags.report !== undefined) {
-    await writeFile(flags.report, `${JSON.stringify(report, null, 2)}\n`);
+    await writeText(flags.report, `${JSON.stringify(report, null, 2)}\n`, true);
     session.say(`The report is in ${flags.report}.`);
   }
-  if (flags.json) session.json(report);
-  else session.result(renderText(viewReport(report), textOptions(flags, session)));
-  for (const line of brokenProviders(report.providers)) session.say(line);
   return exitCodeOfReport(report);
 }
 
-async function applyFresh(
-  session: Session,
-  flags: ApplyFlags,
-  asks: boolean,
-  progress: Progress,
-): Promise<Report | undefined> {
+async function applyFresh(session: Session, flags: ApplyFlags): Promise<Ending> {
   const spec = await readSpec(session);
-  let agreed = true;
+  let declined: Plan | undefined;
   const report = await reconcile({
     ...planOptions(session, spec),
-    onEvent: progress.onEvent,
-    ...(asks && {
+    ...(!flags.yes && {
       confirm: async (plan: Plan) => {
-        agreed = await confirm(plan, session, flags, progress);
+        const agreed = await confirm(plan, session, flags);
+        if (!agreed) declined = plan;
         return agreed;
       },
     }),
   });
-  return agreed ? report : undefined;
+  return declined ? { declined } : { report };
 }
 
-async function applySaved(
-  file: string,
-  session: Session,
-  flags: ApplyFlags,
-  asks: boolean,
-  progress: Progress,
-): Promise<Report | undefined> {
+async function applySaved(file: string, session: Session, flags: ApplyFlags): Promise<Ending> {
+  refusePlanningFlags(file, flags);
   const plan = parsePlan(await readJson(file), new Date());
   const spec = await readSpec(session);
   if (spec.digest !== plan.specDigest) {
@@ -76,21 +68,29 @@ async function applySaved(
       hint: "Plan anew, or give the spec that the plan was made from.",
     });
   }
-  if (asks && !(await confirm(plan, session, flags, progress))) return undefined;
-  return applyPlan(plan, {
+  if (!flags.yes && !(await confirm(plan, session, flags))) return { declined: plan };
+  const { signal, progress } = session;
+  const report = await applyPlan(plan, {
     providers: createProviders(spec, session),
-    signal: session.signal,
+    signal,
     onEvent: progress.onEvent,
+  });
+  return { report };
+}
+
+/** A saved plan has been looked at as it is: nothing is taken out of it or added to it any more. */
+function refusePlanningFlags(file: string, { provider, group, allow, removals }: ApplyFlags): void {
+  const given = Object.entries({ provider, group, allow, "no-removals": removals === false || undefined })
+    .filter(([, value]) => value !== undefined)
+    .map(([name]) => `--${name}`);
+  if (given.length === 0) return;
+  throw new GroupSyncError("options-invalid", `${file} is applied as it was made, without ${given.join(", ")}.`, {
+    hint: `Make it anew: group-sync plan ${given[0]} … --out ${file}`,
   });
 }
 
 async function readJson(file: string): Promise<unknown> {
-  const text = await readFile(file, "utf8").catch((error: NodeJS.ErrnoException) => {
-    throw new GroupSyncError(
-      "plan-invalid",
-      `${file} cannot be read: ${error.code === "ENOENT" ? "there is no such file" : (error.code ?? "unknown")}.`,
-    );
-  });
+  const text = await readText(file, "plan-invalid");
   try {
     return JSON.parse(text) as unknown;
   } catch {
@@ -101,14 +101,16 @@ async function readJson(file: string): Promise<unknown> {
 }
 
 /** Shows the plan and asks. A plan without changes needs no answer. */
-async function confirm(plan: Plan, session: Session, flags: ApplyFlags, progress: Progress): Promise<boolean> {
-  progress.stop();
+async function confirm(plan: Plan, session: Session, flags: ApplyFlags): Promise<boolean> {
+  session.progress.stop();
   process.stderr.write(renderPlan(plan, { ...flags, format: "text" }, session));
   if (plan.providers.every(({ changes }) => changes.length === 0)) return true;
   const terminal = createInterface({ input: process.stdin, output: process.stderr });
-  const answer = await terminal
-    .question("\nMake these changes? Type yes: ", { signal: session.signal })
-    .catch(() => "no");
+  const answer = await Promise.race([
+    terminal.question("\nMake these changes? Type yes: ", { signal: session.signal }).catch(() => "no"),
+    // Ctrl-C and Ctrl-D at the question end it without an answer.
+    new Promise<string>((resolve) => terminal.once("close", () => resolve("no"))),
+  ]);
   terminal.close();
   const agreed = /^y(es)?$/i.test(answer.trim());
   if (!agreed) session.say("Nothing was changed.");

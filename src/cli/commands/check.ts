@@ -1,8 +1,11 @@
 import picocolors from "picocolors";
-import { summarizeError } from "../../errors.js";
+import { isGroupSyncError, summarizeError } from "../../errors.js";
 import type { ErrorSummary } from "../../model.js";
 import { type AccessReport, createCallContext, type GroupProvider } from "../../provider.js";
-import { createProviders, type CommonFlags, readSpec, type Session } from "../session.js";
+import { describeError } from "../../report/model.js";
+import { exitCodeOfAccess } from "../exit.js";
+import { createProviders, readSpec } from "../inputs.js";
+import type { CommonFlags, Session } from "../session.js";
 
 interface Checked extends Partial<AccessReport> {
   readonly id: string;
@@ -18,7 +21,7 @@ export async function runCheck(session: Session, flags: CommonFlags): Promise<nu
   if (flags.json)
     session.json({ kind: "check", formatVersion: 1, ok: checked.every(({ ok }) => ok), providers: checked });
   else for (const entry of checked) session.result(render(entry, session.colors));
-  return checked.every(({ ok }) => ok) ? 0 : 1;
+  return exitCodeOfAccess(checked);
 }
 
 async function checkProvider(provider: GroupProvider, session: Session): Promise<Checked> {
@@ -27,6 +30,7 @@ async function checkProvider(provider: GroupProvider, session: Session): Promise
     const report = await provider.checkAccess(createCallContext({ signal: session.signal }));
     return { id, type, ok: report.findings.every(({ level }) => level !== "error"), ...report };
   } catch (error) {
+    if (isGroupSyncError(error, "cancelled")) throw error;
     return { id, type, ok: false, error: summarizeError(error) };
   }
 }
@@ -38,7 +42,7 @@ function render({ id, type, identity, ownAccount, findings = [], error }: Checke
     color.bold([id, type, identity].filter(Boolean).join(" · ")),
     ...(ownAccount === undefined ? [] : [`  acts as ${ownAccount}`]),
     ...findings.map(({ level, message }) => `  ${signs[level]} ${message}`),
-    ...(error ? [`  ${signs.error} ${[error.message, error.hint].filter(Boolean).join(" ")}`] : []),
+    ...(error ? [`  ${signs.error} ${describeError(error)}`] : []),
   ];
   return `${lines.join("\n")}\n`;
 }

@@ -8,14 +8,18 @@ import { renderText } from "../../report/text.js";
 import { builtinProviderTypes } from "../../providers/builtin.js";
 import { sampleSpec, startSandbox } from "../../sandbox/index.js";
 import { parseSpec } from "../../spec/index.js";
-import { createProviders, type CommonFlags, type Session } from "../session.js";
+import { createProviders } from "../inputs.js";
+import type { CommonFlags, Session } from "../session.js";
+import { textOptions } from "./plan.js";
 
 const FOLDER = "group-sync-demo";
 
 /** `demo`: the main job on a sandbox. Needs no service, no credential, no network. */
 export async function runDemo(session: Session, flags: CommonFlags): Promise<number> {
   const color = picocolors.createColors(session.colors);
-  const step = (text: string) => session.result(`\n${color.bold(color.cyan(`── ${text}`))}\n\n`);
+  // With --json stdout is for the document alone.
+  const show = (text: string) => (flags.json ? session.say(text.trimEnd()) : session.result(text));
+  const step = (text: string) => show(`\n${color.bold(color.cyan(`── ${text}`))}\n\n`);
   const sandbox = await startSandbox();
   try {
     await mkdir(FOLDER, { recursive: true });
@@ -24,25 +28,21 @@ export async function runDemo(session: Session, flags: CommonFlags): Promise<num
     await writeFile(options.file, text);
     const spec = await parseSpec(text, options);
     const run = { spec, providers: createProviders(spec, session), signal: session.signal };
-    const show = {
-      colors: session.colors,
-      width: process.stdout.isTTY ? (process.stdout.columns ?? 0) : 0,
-      linesPerGroup: 6,
-    };
+    const layout = { linesPerGroup: 6, ...textOptions(flags, session) };
 
     step("Four services have drifted from the spec. The plan: what would change, and what is held");
     const plan = await createPlan(run);
-    session.result(renderText(viewPlan(plan), show));
+    show(renderText(viewPlan(plan), layout));
 
     step("Apply it, and read back what is really so");
     const report = await reconcile(run);
-    session.result(renderText({ ...viewReport(report), providers: [] }, show));
+    show(renderText({ ...viewReport(report), providers: [] }, layout));
     for (const { id, calls } of report.providers)
-      session.result(`  ${id}: ${calls.read} reading and ${calls.write} writing calls\n`);
+      show(`  ${id}: ${calls.read} reading and ${calls.write} writing calls\n`);
 
     step("Plan again: there is nothing left to do");
     const second = await createPlan(run);
-    session.result(renderText({ ...viewPlan(second), providers: [] }, show));
+    show(renderText({ ...viewPlan(second), providers: [] }, layout));
 
     step("Now a dangerous spec: the list of people came out almost empty. Removals are held");
     const dangerous = {
@@ -50,13 +50,13 @@ export async function runDemo(session: Session, flags: CommonFlags): Promise<num
       targets: spec.targets.map((target) => ({ ...target, members: target.members.slice(0, 1) })),
     };
     const held = await createPlan({ ...run, spec: dangerous });
-    session.result(renderText(viewPlan(held), { ...show, linesPerGroup: 2 }));
+    show(renderText(viewPlan(held), { linesPerGroup: 2, ...textOptions(flags, session) }));
 
     await writeFile(`${FOLDER}/plan.html`, renderHtml(viewPlan(plan)));
     await writeFile(`${FOLDER}/report.json`, `${JSON.stringify(report, null, 2)}\n`);
     await writeFile(`${FOLDER}/report.html`, renderHtml(viewReport(report)));
     step("Look around");
-    session.result(
+    show(
       `The spec, the plan and the report lie in ${resolve(FOLDER)}:\n  group-sync.yaml  plan.html  report.html  report.json\n`,
     );
     const asExpected =

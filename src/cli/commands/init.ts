@@ -1,5 +1,4 @@
-import { writeFile } from "node:fs/promises";
-import { GroupSyncError } from "../../errors.js";
+import { writeText } from "../files.js";
 import type { CommonFlags, Session } from "../session.js";
 
 /** Flags of `init`. */
@@ -10,15 +9,7 @@ export interface InitFlags extends CommonFlags {
 /** `init`: a commented starter config. */
 export async function runInit(session: Session, flags: InitFlags): Promise<number> {
   const file = flags.config;
-  await writeFile(file, STARTER, { flag: flags.force ? "w" : "wx" }).catch((error: NodeJS.ErrnoException) => {
-    const why =
-      error.code === "EEXIST"
-        ? "it is there already; --force writes over it"
-        : error.code === "ENOENT"
-          ? "there is no such folder"
-          : (error.code ?? "unknown");
-    throw new GroupSyncError("options-invalid", `${file} cannot be written: ${why}.`);
-  });
+  await writeText(file, STARTER, flags.force === true);
   if (flags.json) session.json({ kind: "init", formatVersion: 1, file });
   else
     session.result(

@@ -1,4 +1,3 @@
-import { writeFile } from "node:fs/promises";
 import type { Plan } from "../../model.js";
 import { createPlan } from "../../reconcile/reconcile.js";
 import { renderHtml } from "../../report/html.js";
@@ -6,7 +5,9 @@ import { renderMarkdown } from "../../report/markdown.js";
 import { viewPlan } from "../../report/model.js";
 import { renderText } from "../../report/text.js";
 import { brokenProviders, exitCodeOfPlan } from "../exit.js";
-import { type CommonFlags, planOptions, readSpec, type Session } from "../session.js";
+import { mustBeWritable, writeText } from "../files.js";
+import { planOptions, readSpec } from "../inputs.js";
+import type { CommonFlags, Session } from "../session.js";
 
 /** Flags of `plan`. */
 export interface PlanFlags extends CommonFlags {
@@ -16,18 +17,18 @@ export interface PlanFlags extends CommonFlags {
 
 /** `plan`: what would change, what is held and why. */
 export async function runPlan(session: Session, flags: PlanFlags): Promise<number> {
+  await mustBeWritable(flags.out);
   const spec = await readSpec(session);
-  const progress = await session.progress();
-  const plan = await createPlan({ ...planOptions(session, spec), onEvent: progress.onEvent }).finally(() =>
-    progress.stop(),
-  );
-  if (flags.out !== undefined) {
-    await writeFile(flags.out, `${JSON.stringify(plan, null, 2)}\n`);
-    session.say(`Saved ${plan.planId} to ${flags.out}; it is good until ${plan.expiresAt}.`);
-  }
+  const plan = await createPlan(planOptions(session, spec));
+  session.progress.stop();
   if (flags.json || flags.format === "json") session.json(plan);
   else session.result(renderPlan(plan, flags, session));
-  for (const line of brokenProviders(plan.providers)) session.say(line);
+  // The text says it itself; another format goes to a file or a program.
+  if (flags.json || flags.format !== "text") brokenProviders(plan.providers).forEach(session.say);
+  if (flags.out !== undefined) {
+    await writeText(flags.out, `${JSON.stringify(plan, null, 2)}\n`, true);
+    session.say(`Saved to ${flags.out}, good until ${plan.expiresAt}. Next: group-sync apply ${flags.out}`);
+  }
   return exitCodeOfPlan(plan);
 }
 

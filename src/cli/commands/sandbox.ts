@@ -1,7 +1,7 @@
-import { readFile, writeFile } from "node:fs/promises";
 import { GroupSyncError } from "../../errors.js";
 import type { Fault, Sandbox, Seed } from "../../sandbox/index.js";
-import { parseFault, sampleSpec, startSandbox } from "../../sandbox/index.js";
+import { parseFault, parseSeed, sampleSpec, startSandbox } from "../../sandbox/index.js";
+import { readText, writeText } from "../files.js";
 import type { CommonFlags, Session } from "../session.js";
 
 /** Flags of `sandbox`. */
@@ -11,19 +11,19 @@ export interface SandboxFlags extends CommonFlags {
   readonly latency: string;
   readonly fault?: readonly string[];
   readonly spec?: string;
+  readonly force?: boolean;
 }
 
 /** `sandbox`: the four services on this machine, until Ctrl-C. */
 export async function runSandbox(session: Session, flags: SandboxFlags): Promise<number> {
-  const sandbox = await startSandbox({
-    port: wholeNumber("--port", flags.port),
-    latencyMs: wholeNumber("--latency", flags.latency),
-    faults: (flags.fault ?? []).map(readFault),
-    ...(flags.seed !== undefined && { seed: await readSeed(flags.seed) }),
-  });
+  if (flags.seed !== undefined && flags.spec !== undefined) {
+    throw new GroupSyncError("options-invalid", "--spec writes the spec of the sample organisation, not of a --seed.", {
+      hint: "Leave one of them out. For a seed of your own, `providers` of a spec are what the sandbox prints.",
+    });
+  }
+  const sandbox = await start(flags);
   try {
-    if (flags.spec !== undefined)
-      await writeFile(flags.spec, sampleSpec(sandbox), { flag: "wx" }).catch(explainTaken(flags.spec));
+    if (flags.spec !== undefined) await writeText(flags.spec, sampleSpec(sandbox), flags.force === true);
     if (flags.json) session.json({ kind: "sandbox", formatVersion: 1, url: sandbox.url, providers: sandbox.config() });
     else session.result(describe(sandbox, flags));
     await untilStopped(session.signal);
@@ -33,16 +33,37 @@ export async function runSandbox(session: Session, flags: SandboxFlags): Promise
   return 0;
 }
 
-function describe(sandbox: Sandbox, { spec }: SandboxFlags): string {
+async function start(flags: SandboxFlags): Promise<Sandbox> {
+  const options = {
+    port: wholeNumber("--port", flags.port, 65_535),
+    latencyMs: wholeNumber("--latency", flags.latency, 600_000),
+    faults: (flags.fault ?? []).map(readFault),
+    ...(flags.seed !== undefined && { seed: await readSeed(flags.seed) }),
+  };
+  try {
+    return await startSandbox(options);
+  } catch (error) {
+    // Such as a port that is taken: it says so in plain words.
+    const message = error instanceof Error ? error.message : String(error);
+    throw new GroupSyncError("options-invalid", message);
+  }
+}
+
+function describe(sandbox: Sandbox, { spec, seed }: SandboxFlags): string {
   const services = Object.entries(sandbox.config()).map(([id, options]) => {
     const lines = Object.entries(options).map(([name, value]) => `    ${name}: ${value}`);
     return `  ${id}:\n${lines.join("\n")}`;
   });
   const next =
     spec === undefined
-      ? "Add --spec <file> for a spec that fits."
-      : `A spec that fits is in ${spec}. Try: group-sync plan -c ${spec}`;
-  return `The sandbox listens at ${sandbox.url} (this machine only). Faults, log and state: curl ${sandbox.url}/\n\nproviders:\n${services.join("\n")}\n\n${next}\nCtrl-C ends it.\n`;
+      ? seed === undefined && "Add --spec <file> for a spec that fits."
+      : `A spec that fits is in ${spec}. In another terminal: group-sync plan -c ${spec}`;
+  return [
+    `The sandbox listens at ${sandbox.url} (this machine only). Faults, log and state: curl ${sandbox.url}/_sandbox`,
+    `\nproviders:\n${services.join("\n")}\n`,
+    ...(next ? [next] : []),
+    "Ctrl-C ends it.\n",
+  ].join("\n");
 }
 
 function untilStopped(signal: AbortSignal): Promise<void> {
@@ -52,36 +73,33 @@ function untilStopped(signal: AbortSignal): Promise<void> {
   });
 }
 
-function wholeNumber(flag: string, text: string): number {
-  if (!/^\d{1,6}$/.test(text))
-    throw new GroupSyncError("options-invalid", `${flag} takes a whole number, not ${JSON.stringify(text)}.`);
-  return Number(text);
+function wholeNumber(flag: string, text: string, most: number): number {
+  if (/^\d{1,6}$/.test(text) && Number(text) <= most) return Number(text);
+  throw new GroupSyncError("options-invalid", `${flag} takes a whole number from 0 to ${most}, not ${text}.`);
 }
 
 function readFault(text: string): Fault {
   try {
     return parseFault(JSON.parse(text));
   } catch (error) {
-    throw new GroupSyncError("options-invalid", `--fault: ${error instanceof Error ? error.message : "not a fault"}`);
+    throw new GroupSyncError("options-invalid", `--fault ${text}: ${explainParse(error)}`, {
+      hint: `Such as: --fault '{"kind":"rate-limit","service":"genesys","when":"write","seconds":5}'`,
+    });
   }
 }
 
 async function readSeed(file: string): Promise<Seed> {
-  const text = await readFile(file, "utf8").catch((error: NodeJS.ErrnoException) => {
-    throw new GroupSyncError("options-invalid", `${file} cannot be read (${error.code ?? "unknown"}).`);
-  });
+  const text = await readText(file);
   try {
-    const seed = JSON.parse(text) as Seed;
-    if (Array.isArray(seed.people) && Array.isArray(seed.groups)) return seed;
-  } catch {
-    // Said below.
+    return parseSeed(JSON.parse(text));
+  } catch (error) {
+    throw new GroupSyncError("options-invalid", `${file}: ${explainParse(error)}`, {
+      hint: 'Such as: {"people":[{"id":"ada","email":"ada@example.org"}],"groups":[{"name":"On-call","members":["ada"]}]}',
+    });
   }
-  throw new GroupSyncError("options-invalid", `${file} is not a seed: JSON with "people" and "groups".`);
 }
 
-function explainTaken(file: string) {
-  return (error: NodeJS.ErrnoException): never => {
-    const why = error.code === "EEXIST" ? "it is there already" : (error.code ?? "unknown");
-    throw new GroupSyncError("options-invalid", `${file} cannot be written: ${why}.`);
-  };
+function explainParse(error: unknown): string {
+  if (error instanceof SyntaxError) return "this is not JSON.";
+  return error instanceof Error ? error.message : "this cannot be read.";
 }

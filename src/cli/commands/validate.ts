@@ -1,12 +1,13 @@
 import { SpecError } from "../../errors.js";
-import { builtinProviderTypes } from "../../providers/builtin.js";
-import { loadSpec } from "../../spec/index.js";
-import { formatProblem, type CommonFlags, type Session } from "../session.js";
+import { writeRemark } from "../output.js";
+import { formatProblem } from "../problem.js";
+import { loadSpecFile } from "../inputs.js";
+import type { CommonFlags, Session } from "../session.js";
 
 /** `validate`: the spec, offline. */
 export async function runValidate(session: Session, flags: CommonFlags): Promise<number> {
   try {
-    const spec = await loadSpec(flags.config, { providerTypes: builtinProviderTypes });
+    const spec = await loadSpecFile(session);
     const groups = new Set(spec.targets.map(({ group }) => group)).size;
     const summary = {
       providers: spec.providers.length,
@@ -33,7 +34,7 @@ export async function runValidate(session: Session, flags: CommonFlags): Promise
   } catch (error) {
     if (!(error instanceof SpecError)) throw error;
     if (flags.json) session.json({ kind: "validation", formatVersion: 1, valid: false, problems: error.problems });
-    for (const problem of error.problems) process.stderr.write(`${formatProblem(problem)}\n`);
+    for (const problem of error.problems) writeRemark(formatProblem(problem));
     return 1;
   }
 }

@@ -200,6 +200,8 @@ export function createBrainstemProvider(options: BrainstemProviderOptions): Grou
   /** Filters over many values that the service has not refused or ignored so far. */
   const bulkFilters = new Set(["id.in", "email.in"]);
   let filtersWithoutCase = true;
+  /** Rows that the service refused to cancel: they were answered, and stay listed all the same. */
+  const answeredInvitations = new Set<string>();
   /** Moves on with everything that may change the list of invitations, so that an older reading is not used again. */
   let invitationsEpoch = 0;
 
@@ -313,7 +315,10 @@ export function createBrainstemProvider(options: BrainstemProviderOptions): Grou
     const record = await readRecord(groupId, context);
     const { members, collisions } = describeMembers(record.users);
     lastSeen.set(groupId, new Map(members.map((member) => [member.account, member])));
-    const pending = await readPending(groupId, members, invitations, context);
+    const invited = await readPending(groupId, members, invitations, context);
+    const pending = invited.filter(({ invitation = "" }) =>
+      invitation.split(",").some((row) => !answeredInvitations.has(row)),
+    );
     return {
       group: describeGroup(record),
       members: [...members, ...pending],
@@ -574,7 +579,10 @@ export function createBrainstemProvider(options: BrainstemProviderOptions): Grou
       await api.cancelInvitation(invitation, context);
     } catch (error) {
       // Answered or withdrawn by somebody else since it was read; which of the two, the next reading shows.
-      if (!isGroupSyncError(error, "not-found")) throw error;
+      if (isGroupSyncError(error, "not-found")) return;
+      // An answered row may stay listed, and rows have no state: that it cannot be cancelled is what tells.
+      if (!(isGroupSyncError(error, "refused") && error.facts.status === 400)) throw error;
+      answeredInvitations.add(invitation);
     }
   }
 

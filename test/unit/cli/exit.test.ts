@@ -32,7 +32,12 @@ const outcome = (status: OutcomeStatus, code?: string) =>
     ...(code !== undefined && { error: error(code) }),
   }) as Outcome;
 const provider = (outcomes: readonly Outcome[], code?: string) =>
-  ({ outcomes, unresolved: [], problems: [], ...(code !== undefined && { error: error(code) }) }) as unknown as ProviderReport;
+  ({
+    outcomes,
+    unresolved: [],
+    problems: [],
+    ...(code !== undefined && { error: error(code) }),
+  }) as unknown as ProviderReport;
 const report = (status: Report["status"], providers: readonly ProviderReport[], more: Partial<Report> = {}) =>
   ({ status, providers, residual: [], ...more }) as unknown as Report;
 

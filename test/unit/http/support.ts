@@ -80,7 +80,7 @@ export function collectEvents(): { readonly events: object[]; readonly onCall: (
   };
 }
 
-export interface Seen {
+interface Seen {
   readonly method: string;
   readonly url: string;
   readonly headers: IncomingMessage["headers"];

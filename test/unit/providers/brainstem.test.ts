@@ -557,6 +557,44 @@ describe("BrainSTEM", () => {
     });
   });
 
+  describe("the list of invitations", () => {
+    const spelled = "/api/private/users/group_membership_invitation/";
+
+    it("is looked for in the other spelling when it is not there, once, and then always", async () => {
+      const requests = "/api/private/users/group_membership_request/";
+      const sent = serve({
+        [`GET ${spelled}`]: ok({ group_membership_invitations: [] }),
+        [`GET ${spelled}i-1/cancel/`]: ok(),
+        [`GET ${requests}`]: ok({ group_membership_requests: [] }),
+      });
+      const api = makeApi();
+      await api.listInvitations();
+      await api.cancelInvitation("i-1");
+      await api.listRequests();
+      expect(lines(sent)).toEqual([
+        `GET ${INVITATIONS}`,
+        `GET ${spelled}`,
+        `GET ${spelled}i-1/cancel/`,
+        `GET ${requests}`,
+      ]);
+    });
+
+    it("starts in the configured spelling", async () => {
+      const sent = serve({ [`GET ${spelled}`]: ok({ group_membership_invitations: [] }) });
+      const api = createBrainstemApi({ token: "t", baseUrl: origin, inviteSpelling: "underscore" });
+      await api.listInvitations();
+      expect(lines(sent)).toEqual([`GET ${spelled}`]);
+    });
+
+    it("is not looked for elsewhere behind its first page, nor for a single invitation", async () => {
+      const sent = serve({});
+      const api = makeApi();
+      expect((await errorOf(api.listInvitations({ limit: 100, offset: 100 }))).code).toBe("not-found");
+      expect((await errorOf(api.acceptInvitation("i-1"))).code).toBe("not-found");
+      expect(sent).toHaveLength(2);
+    });
+  });
+
   describe("reading a group", () => {
     const read = async (users: Readonly<Record<string, unknown>>, invitations: Route = noInvitations, more = {}) => {
       const sent = serve({
@@ -1258,6 +1296,12 @@ describe("BrainSTEM", () => {
       const { [`GET ${GROUPS}`]: list = notFound, ...others } = routes as Readonly<Record<string, Route>>;
       serve({ ...others, [`GET ${AUTH_GROUPS}`]: list });
       expect(findingsOf(await check(), "warning")[0]).toContain("set groupApp: auth");
+    });
+
+    it("warns when invitations are spelled otherwise", async () => {
+      const { [`GET ${INVITATIONS}`]: list = notFound, ...others } = routes as Readonly<Record<string, Route>>;
+      serve({ ...others, "GET /api/private/users/group_membership_invitation/": list });
+      expect(findingsOf(await check(), "warning")[0]).toContain("set inviteSpelling: underscore");
     });
 
     it("throws when the token is refused or the service is not there", async () => {

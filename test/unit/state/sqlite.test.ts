@@ -13,19 +13,18 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { sql } from "kysely";
-import Database from "libsql";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { openState } from "../../../src/state/index.js";
 import { type Backend, openSqlState } from "../../../src/state/sql.js";
 import { openSqlite } from "../../../src/state/sqlite.js";
-import { compileStore, ENGINES, errorOf, faces, openWith, plan, startChild, temporaryFolder } from "./kit.js";
+import { compileStore, connect, ENGINES, errorOf, faces, openWith, plan, startChild, temporaryFolder } from "./kit.js";
 
 const mode = (path: string) => (statSync(path).mode & 0o777).toString(8);
 
-/** Runs statements on a file behind the store's back. */
-function tamper(file: string, ...statements: readonly string[]): void {
-  const database = new Database(file);
-  for (const statement of statements) database.exec(statement);
+/** Runs a statement on a file behind the store's back. */
+function tamper(engine: "node" | "libsql", file: string, statement: string): void {
+  const database = connect(engine, file);
+  database.exec(statement);
   database.close();
 }
 
@@ -95,7 +94,7 @@ describe.each(ENGINES)("a state file by %s", (engine) => {
 
   test("another program's database is refused and left as it was", async () => {
     const file = join(temporaryFolder(), "state.db");
-    tamper(file, "create table recipes (name text)");
+    tamper(engine, file, "create table recipes (name text)");
     const before = readFileSync(file);
     const error = await errorOf(openWith(engine, file));
     expect(error.code).toBe("options-invalid");
@@ -106,7 +105,7 @@ describe.each(ENGINES)("a state file by %s", (engine) => {
   test("a file of a newer tool is refused, and both versions are named", async () => {
     const file = join(temporaryFolder(), "state.db");
     await (await openWith(engine, file)).close();
-    tamper(file, "insert into group_sync_migrations values (7, 'from the future', 'then')");
+    tamper(engine, file, "insert into group_sync_migrations values (7, 'from the future', 'then')");
     const error = await errorOf(openWith(engine, file));
     expect(error.code).toBe("options-invalid");
     expect(error.message).toBe(
@@ -158,7 +157,7 @@ describe.each(ENGINES)("a state file by %s", (engine) => {
   test("a lock that lasts is busy, and the wait blocks nothing else", async () => {
     const file = join(temporaryFolder(), "state.db");
     const state = await openWith(engine, file, 300);
-    const other = new Database(file);
+    const other = connect(engine, file);
     other.exec("begin immediate");
     let ticks = 0;
     const clock = setInterval(() => ticks++, 5);
@@ -205,18 +204,10 @@ describe.each(ENGINES)("a state file by %s", (engine) => {
   });
 });
 
-test("Node's own SQLite is used where there is one, and is asked for in vain elsewhere", async () => {
-  const file = join(temporaryFolder(), "state.db");
-  const warnings: unknown[] = [];
-  const listener = (warning: unknown) => warnings.push(warning);
-  process.on("warning", listener);
-  const opened = openWith("node", file);
+test("Node's own SQLite is asked for in vain where there is none", async () => {
+  const opened = openWith("node", join(temporaryFolder(), "state.db"));
   if (ENGINES.includes("node")) await (await opened).close();
   else expect((await errorOf(opened)).message).toBe("This Node has no node:sqlite; it came with 22.13.");
-  await (await openState({ file })).close();
-  await new Promise((done) => setTimeout(done, 20));
-  process.off("warning", listener);
-  expect(warnings).toEqual([]);
 });
 
 describe("processes", () => {
@@ -286,6 +277,21 @@ describe("processes", () => {
     expect((await state.run("one"))?.journal).toHaveLength(150);
     expect((await state.run("two"))?.journal).toHaveLength(150);
     await state.close();
+  });
+
+  test("nothing is warned of, whichever engine this Node has", async () => {
+    const child = startChild(
+      store,
+      `
+      process.on("warning", (warning) => say(String(warning)));
+      const state = await openState({ file: ${JSON.stringify(join(temporaryFolder(), "state.db"))} });
+      await state.installation();
+      await state.close();
+      setTimeout(() => say("done"), 20);
+    `,
+    );
+    await child.ended;
+    expect(child.lines).toEqual(["done"]);
   });
 
   test("one that cannot read its file is told so, though it may not be root", async () => {

@@ -431,7 +431,7 @@ describe("all stores do alike", () => {
           await store.close();
         }
       }),
-      { numRuns: 60 },
+      { numRuns: 30 },
     );
   });
 
@@ -452,7 +452,8 @@ describe("all stores do alike", () => {
       await state.rememberAdded(faces, "r1", many);
       clearInterval(clock);
       expect(ticks).toBeGreaterThan(20);
-      expect(await state.ownedMemberships(faces)).toEqual(many);
+      // As text: telling 100,000 objects apart one by one takes seconds.
+      expect(JSON.stringify(await state.ownedMemberships(faces)) === JSON.stringify(many)).toBe(true);
       await state.forgetMemberships(faces, many.slice(0, 99_999));
       expect(await state.ownedMemberships(faces)).toEqual(many.slice(-1));
       await state.close();
@@ -549,7 +550,7 @@ describe("PostgreSQL", () => {
       "a port that is none": [`postgres://postgres:${secret}@127.0.0.1:999999/postgres`, "options-invalid"],
       "the service": [url.replace("postgres:", "mysql:"), "options-invalid"],
       everything: [secret, "options-invalid"],
-      tls: [`${url}?sslmode=require`, "network"],
+      tls: [`${url}?sslmode=verify-full`, "network"],
     };
     for (const [what, [address, code]] of Object.entries(wrong)) {
       const error = await errorOf(openState({ postgres: address }));
