@@ -88,9 +88,7 @@ const cases = faults.flatMap(([name, fault]) =>
     .filter((when) =>
       when === "read" ? !["lying-200", "lag"].includes(fault.kind) : !["empty-page", "short-page"].includes(fault.kind),
     )
-    .flatMap((when) =>
-      [0, 2].map((skip) => [`${name}, ${when}, after ${skip}`, { ...fault, when, skip }] as const),
-    ),
+    .flatMap((when) => [0, 2].map((skip) => [`${name}, ${when}, after ${skip}`, { ...fault, when, skip }] as const)),
 );
 
 describe.each(providerKeys)("%s", (provider) => {
