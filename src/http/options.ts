@@ -20,9 +20,27 @@ export interface ConnectionOptions {
 
 /** The same for the options schema of an adapter. Spread it: `z.strictObject({ …, ...connectionShape })`. */
 export const connectionShape = {
-  timeoutMs: z.int().positive().exactOptional(),
-  maxAttempts: z.int().positive().exactOptional(),
-  retryDelayMs: z.int().nonnegative().exactOptional(),
-  requestsPerMinute: z.int().positive().exactOptional(),
-  maxWaitMs: z.int().nonnegative().exactOptional(),
+  timeoutMs: z
+    .int()
+    .positive()
+    .exactOptional()
+    .describe("Time for one attempt of a request, in milliseconds. Default 60000."),
+  maxAttempts: z.int().positive().exactOptional().describe("Attempts per request, the first included. Default 5."),
+  retryDelayMs: z
+    .int()
+    .nonnegative()
+    .exactOptional()
+    .describe("First step of the back-off, in milliseconds. Default 500."),
+  requestsPerMinute: z
+    .int()
+    .positive()
+    .exactOptional()
+    .describe("Your limit on requests per minute, where it is not the documented one."),
+  maxWaitMs: z
+    .int()
+    .nonnegative()
+    .exactOptional()
+    .describe(
+      "A rate limit that lasts longer ends the run with the time to come back, in milliseconds. Default 180000.",
+    ),
 } satisfies Record<keyof ConnectionOptions, z.ZodType>;

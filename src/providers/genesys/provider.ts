@@ -75,15 +75,19 @@ const address = z.string().superRefine((value, context) => {
 
 const optionsSchema = z
   .strictObject({
-    region: z.string().exactOptional(),
-    baseUrl: address.exactOptional(),
-    loginUrl: address.exactOptional(),
+    region: z
+      .string()
+      .exactOptional()
+      .describe("The organisation's region by host (mypurecloud.de) or by name (eu_central_1)."),
+    baseUrl: address.exactOptional().describe("Instead of `region`: the address of the API."),
+    loginUrl: address.exactOptional().describe("With `baseUrl`: the address that hands out tokens."),
     // A colon would end the id in the Authorization header.
     clientId: z
       .string()
       .min(1, "is empty")
-      .regex(/^[^:\s]*$/, "holds a colon or white space"),
-    clientSecret: z.string().min(1, "is empty"),
+      .regex(/^[^:\s]*$/, "holds a colon or white space")
+      .describe('The id of an OAuth client with the grant "client credentials".'),
+    clientSecret: z.string().min(1, "is empty").describe("The secret of that client, as ${NAME}."),
     ...connectionShape,
   })
   .superRefine((options, context) => {

@@ -56,11 +56,13 @@ const headerToken = z.string().regex(/^[\x21-\x7e]+$/, "a token is one word of p
 /** What a spec may say about a NeuroIO account. Strict: an unknown key is an error. */
 const neuroioOptionsSchema = z
   .strictObject({
-    token: headerToken.optional(),
-    username: z.string().min(1).optional(),
-    password: z.string().min(1).optional(),
-    baseUrl: address.optional(),
-    iamUrl: address.optional(),
+    token: headerToken
+      .optional()
+      .describe("An API token of an account or a space, as ${NAME}. A permanent one does not end after 24 hours."),
+    username: z.string().min(1).optional().describe("The name to log in with, instead of a token."),
+    password: z.string().min(1).optional().describe("The password to `username`, as ${NAME}."),
+    baseUrl: address.optional().describe("The host of groups and persons. Default https://api.neuroio.com."),
+    iamUrl: address.optional().describe("The host of log-in, tokens and spaces. Default https://iam.neuroio.com."),
     ...connectionShape,
   })
   .check((check) => {

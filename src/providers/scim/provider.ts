@@ -75,9 +75,12 @@ const headerToken = z.string().regex(/^[\x21-\x7e]+$/, "a token is one word of p
 
 /** What a spec may say about a service with SCIM. Strict: an unknown key is an error. */
 const scimOptionsSchema = z.strictObject({
-  baseUrl: address,
-  token: headerToken,
-  addressIn: z.enum(["userName", "emails", "both"]).exactOptional(),
+  baseUrl: address.describe("The address before /Groups and /Users, such as https://directory.example.org/scim/v2."),
+  token: headerToken.describe("The bearer token, as ${NAME}."),
+  addressIn: z
+    .enum(["userName", "emails", "both"])
+    .exactOptional()
+    .describe("Where users have their e-mail address. Default both."),
   ...connectionShape,
 });
 

@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import { builtinProviderTypes } from "../../../src/providers/builtin.js";
 import { parseSpec, renderJsonSchema } from "../../../src/spec/index.js";
 import { providerTypes, withFiles } from "./kit.js";
 
@@ -48,6 +49,14 @@ describe("the JSON Schema", () => {
     walk(schema, "");
     expect(silent).toEqual([]);
     expect(schema.properties?.["mode"]?.description).toContain("owned (removes only memberships that this tool added)");
+  });
+
+  test("explains every option of the services that come along", () => {
+    const entry = (renderJsonSchema(builtinProviderTypes) as Node).properties?.["providers"]?.additionalProperties;
+    const variants = typeof entry === "object" ? (entry.anyOf ?? []) : [];
+    const options = variants.flatMap(({ properties }) => Object.entries(properties ?? {}));
+    expect(options.length).toBeGreaterThan(50);
+    expect(options.filter(([, { description }]) => !description).map(([key]) => key)).toEqual([]);
   });
 
   test("has one variant per service, with its own options and the keys that all have", () => {
