@@ -1,3 +1,4 @@
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import nock from "nock";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { path } from "../../src/http/client.js";
@@ -38,6 +39,7 @@ const same: CapturedRequest = {
   body: { name: "x", pids: ["b", "a"] },
 };
 const rules = wireRules.neuroio;
+const fixtures = new URL("../fixtures/wire/", import.meta.url);
 
 describe("the comparison with recordings", () => {
   beforeEach(() => nock.disableNetConnect());
@@ -92,7 +94,11 @@ describe("the comparison with recordings", () => {
 
   it("names recordings that nothing covers and table entries that nothing needs", () => {
     const exempt = { method: "b", reason: "not ours" };
-    expect(sortRecordings([recording], { "groups.add": true }, [])).toEqual({ covered: [recording], problems: [] });
+    expect(sortRecordings([recording], { "groups.add": true }, [])).toEqual({
+      covered: [recording],
+      counts: { compared: 1, leftOut: 0, notPreferred: 0 },
+      problems: [],
+    });
     expect(sortRecordings([recording], { a: true }, [exempt]).problems).toEqual([
       expect.stringContaining("nothing covers made up 1: groups.add"),
       "no recording needs the driver a",
@@ -100,11 +106,36 @@ describe("the comparison with recordings", () => {
     ]);
   });
 
-  it.each(["neuroio", "brainstem", "docspace", "genesys"] as const)("reads the recordings of %s", (service) => {
+  it.each([
+    ["neuroio", 134],
+    ["brainstem", 108],
+    ["docspace", 97],
+    ["genesys", 115],
+  ] as const)("reads the recordings of %s, all %i of them", (service, count) => {
     const recordings = loadRecordings(service);
-    expect(recordings.length).toBeGreaterThan(90);
+    expect(recordings).toHaveLength(count);
     expect(recordings.filter(isPreferred).length).toBeGreaterThan(50);
     expect(JSON.stringify(recordings)).not.toContain("$list");
+  });
+
+  it("has a test beside it for every file of recordings", () => {
+    const recorded = readdirSync(fixtures).map((name) => name.replace(/\.json$/, ""));
+    expect(recorded.toSorted()).toEqual(["brainstem", "docspace", "genesys", "neuroio"]);
+    const tested = readdirSync(new URL("./", import.meta.url)).flatMap(
+      (name) => name.match(/^(.*)\.wire\.test\.ts$/)?.[1] ?? [],
+    );
+    expect(tested.toSorted()).toEqual(recorded.toSorted());
+  });
+
+  it("goes by the recordings as they were handed over", () => {
+    const originals = new URL("../../../shared/wire/", import.meta.url);
+    if (!existsSync(originals)) {
+      console.log("The folder shared/wire is not beside this one: the recordings are taken as they are.");
+    }
+    for (const name of existsSync(originals) ? readdirSync(fixtures) : []) {
+      expect(readFileSync(new URL(name, fixtures), "utf8")).toBe(readFileSync(new URL(name, originals), "utf8"));
+    }
+    expect(readdirSync(fixtures)).toHaveLength(4);
   });
 
   it("captures the path as sent, the query, the headers and the body of every method", async () => {

@@ -294,7 +294,12 @@ export function sortRecordings(
   recordings: readonly Recording[],
   drivers: Readonly<Record<string, unknown>>,
   outOfScope: readonly OutOfScope[],
-): { readonly covered: readonly Recording[]; readonly problems: readonly string[] } {
+): {
+  readonly covered: readonly Recording[];
+  readonly problems: readonly string[];
+  /** Together all recordings: none is lost on the way. */
+  readonly counts: { readonly compared: number; readonly leftOut: number; readonly notPreferred: number };
+} {
   const preferred = recordings.filter(isPreferred);
   const exempts = (entry: OutOfScope, recording: Recording) =>
     entry.method === recording.call.method && (entry.when?.(recording) ?? true);
@@ -302,6 +307,11 @@ export function sortRecordings(
   const covered = inScope.filter((recording) => Object.hasOwn(drivers, recording.call.method));
   return {
     covered,
+    counts: {
+      compared: covered.length,
+      leftOut: preferred.length - inScope.length,
+      notPreferred: recordings.length - preferred.length,
+    },
     problems: [
       ...inScope
         .filter((recording) => !covered.includes(recording))
