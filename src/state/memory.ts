@@ -1,16 +1,31 @@
 /** The store in memory, gone with the process: what the stores in SQL are compared with, and enough for a test. */
 import { randomUUID } from "node:crypto";
 import type { Plan, Report } from "../model.js";
-import { atLeastNone, closed, distinct, misuse, pickRun, storable } from "./rows.js";
+import {
+  atLeastNone,
+  closed,
+  distinct,
+  findTaken,
+  isHeld,
+  leaseLost,
+  leaseNames,
+  type LeaseRow,
+  misuse,
+  pickRun,
+  storable,
+} from "./rows.js";
 import type {
   ApprovalRecord,
   InvitationRecord,
   JournalEntry,
+  Lease,
   ManagedGroup,
   MembershipKey,
+  Quarantine,
   RunRecord,
   Scope,
   State,
+  VerifiedGroup,
 } from "./state.js";
 
 interface Run {
@@ -29,7 +44,7 @@ interface Table<T> {
 
 const scopeKey = ({ provider, identity }: Scope): string => JSON.stringify([provider, identity]);
 const membershipKey = ({ groupId, account }: MembershipKey): readonly string[] => [groupId, account];
-const groupKey = ({ groupId }: ManagedGroup): readonly string[] => [groupId];
+const groupKey = ({ groupId }: { readonly groupId: string }): readonly string[] => [groupId];
 
 /** As the databases order text: by its bytes in UTF-8. */
 const byBytes = (a: string, b: string): number => Buffer.compare(Buffer.from(a), Buffer.from(b));
@@ -71,8 +86,12 @@ export function createMemoryState(): State {
   const memberships = createTable<MembershipKey>(membershipKey);
   const invitations = createTable<InvitationRecord>(membershipKey);
   const runs = new Map<string, Run>();
+  const verified = createTable<VerifiedGroup>(groupKey);
+  const leases = new Map<string, LeaseRow>();
+  const quarantined = new Map<string, Quarantine>();
   const approvals = new Map<string, ApprovalRecord>();
   const installation = randomUUID();
+  let lastFence = 0;
   let open = true;
 
   /** Every method is asynchronous, and refuses after `close()`, as a store on a disk does. */
@@ -84,6 +103,16 @@ export function createMemoryState(): State {
     const run = runs.get(runId);
     if (!run) throw misuse(`There is no run ${runId} in the state.`);
     return run;
+  };
+  const newestFirst = (): readonly RunRecord[] =>
+    [...runs.values()]
+      .map(({ record }) => record)
+      .toSorted(byKey(({ startedAt, runId }) => [startedAt, runId]))
+      .toReversed();
+  const holds = (lease: Lease): boolean => isHeld(lease, [...leases.values()], Date.now());
+  const putLease = ({ names, holder, fence }: Lease, ttlMs: number): void => {
+    const expiresAt = Date.now() + atLeastNone(ttlMs);
+    for (const name of names) leases.set(name, { name, holder, fence, expiresAt });
   };
 
   return {
@@ -119,12 +148,13 @@ export function createMemoryState(): State {
         if (runs.has(runId)) throw misuse(`There is already a run ${runId} in the state.`);
         runs.set(runId, { record, plan: copy(plan), journal: new Map() });
       }),
-    recordIntent: (runId, { provider, sequence, kind, changes }) =>
+    recordIntent: (runId, { provider, sequence, kind, changes }, lease) =>
       attempt(() => {
         storable([{ provider, kind }]);
         const { journal } = mustRun(runId);
         const key = JSON.stringify([provider, sequence]);
         if (journal.has(key)) throw misuse(`Run ${runId} has already sent its call ${sequence} to ${provider}.`);
+        if (lease && !holds(lease)) throw leaseLost(lease);
         journal.set(key, copy({ provider, sequence, kind, changes }));
       }),
     recordOutcome: (runId, provider, sequence, outcome) =>
@@ -143,11 +173,9 @@ export function createMemoryState(): State {
       }),
     runs: (limit) =>
       attempt(() =>
-        [...runs.values()]
-          .map(({ record }) => copy(record))
-          .toSorted(byKey(({ startedAt, runId }) => [startedAt, runId]))
-          .toReversed()
-          .slice(0, limit && atLeastNone(limit)),
+        newestFirst()
+          .slice(0, limit && atLeastNone(limit))
+          .map(copy),
       ),
     run: (begin) =>
       attempt(() => {
@@ -159,6 +187,50 @@ export function createMemoryState(): State {
         );
         return copy({ ...rest, journal: entries });
       }),
+
+    pruneRuns: (keep) =>
+      attempt(() => {
+        const ended = newestFirst().filter(({ finishedAt }) => finishedAt !== undefined);
+        const old = ended.slice(atLeastNone(keep));
+        for (const { runId } of old) runs.delete(runId);
+        return old.length;
+      }),
+
+    verifiedGroups: (scope) => attempt(() => verified.list(scope)),
+    rememberVerified: (scope, rows) => attempt(() => verified.put(scope, rows)),
+
+    acquireLeases: (wanted, holder, ttlMs) =>
+      attempt(() => {
+        const names = leaseNames(wanted);
+        storable(names.map((name) => ({ name, holder })));
+        const lease = { names, holder, fence: ++lastFence };
+        const taken = findTaken(names, [...leases.values()], Date.now());
+        if (taken) return taken;
+        putLease(lease, ttlMs);
+        return lease;
+      }),
+    renewLeases: (lease, ttlMs) =>
+      attempt(() => {
+        const held = holds(lease);
+        if (held) putLease(lease, ttlMs);
+        return held;
+      }),
+    releaseLeases: ({ names, holder, fence }) =>
+      attempt(() => {
+        for (const name of names) {
+          const row = leases.get(name);
+          if (row?.holder === holder && row.fence === fence) leases.delete(name);
+        }
+      }),
+
+    quarantines: () => attempt(() => [...quarantined.values()].map(copy).toSorted(byKey(({ provider }) => [provider]))),
+    rememberQuarantine: ({ provider, failures, until, reason }) =>
+      attempt(() => {
+        const quarantine = { provider, failures, until, reason };
+        storable([quarantine]);
+        quarantined.set(provider, quarantine);
+      }),
+    forgetQuarantine: (provider) => attempt(() => void quarantined.delete(provider)),
 
     recordApproval: ({ planId, checksum, group, approvedAt, expiresAt, approvedBy }) =>
       attempt(() => {

@@ -51,6 +51,9 @@ export async function openPostgres({ url, busyTimeoutMs }: PostgresOptions): Pro
     beginWrite: (transaction) =>
       sql`select set_config('lock_timeout', ${`${Math.max(1, busyTimeoutMs)}ms`}, true)`.execute(transaction),
     lockMigrations: (transaction) => sql`select pg_advisory_xact_lock(${sql.lit(MIGRATION_LOCK)})`.execute(transaction),
+    // Not now(): that one stands still from the beginning of the transaction.
+    clock: sql`floor(extract(epoch from clock_timestamp()) * 1000)::bigint`,
+    keepRows: sql`for update`,
     explain: (error) => explainPostgres(error, url, busyTimeoutMs),
   };
 }

@@ -1,5 +1,6 @@
 /** What every store does alike with what it is given: the same order, the same refusals, the last of two wins. */
 import { GroupSyncError } from "../errors.js";
+import type { Lease, LeaseBusy } from "./state.js";
 
 /** Whether a store can keep the text as it is. SQLite cuts a text at NUL, PostgreSQL refuses it; UTF-8 has no half characters. */
 const isStorable = (text: string): boolean => !text.includes("\0") && !/\p{Cs}/u.test(text);
@@ -52,3 +53,37 @@ export const misuse = (message: string): GroupSyncError => new GroupSyncError("i
 
 /** The refusal of a store after `close()`. */
 export const closed = (): GroupSyncError => misuse("The state is closed.");
+
+/** A lease on one name, as kept: it counts until `expiresAt`, in milliseconds since the epoch by the store's clock. */
+export interface LeaseRow {
+  readonly name: string;
+  readonly holder: string;
+  readonly fence: number;
+  readonly expiresAt: number;
+}
+
+/** The names of a lease, each once, in the order in which every store looks at them. */
+export const leaseNames = (names: readonly string[]): readonly string[] => distinct(names, (name) => [name]);
+
+/** Who stands in the way of a lease on these names. Undefined: nobody. */
+export function findTaken(names: readonly string[], rows: readonly LeaseRow[], now: number): LeaseBusy | undefined {
+  for (const name of names) {
+    const row = rows.find((one) => one.name === name);
+    if (!row || row.expiresAt <= now) continue;
+    const { holder, fence, expiresAt } = row;
+    return { busy: true, name, holder, fence, until: new Date(expiresAt).toISOString() };
+  }
+  return undefined;
+}
+
+/** Whether the lease is still held, on all of its names. */
+export function isHeld({ names, holder, fence }: Lease, rows: readonly LeaseRow[], now: number): boolean {
+  const held = rows.filter((row) => row.holder === holder && row.fence === fence && row.expiresAt > now);
+  return names.every((name) => held.some((row) => row.name === name));
+}
+
+/** The refusal of an intention whose run has lost its lease. */
+export const leaseLost = ({ names }: Lease): GroupSyncError =>
+  new GroupSyncError("busy", `This run no longer holds its lease on ${names.join(", ")}; the call was not sent.`, {
+    hint: "It was paused for too long, and another run may be at work. Plan again when that one has ended.",
+  });

@@ -10,12 +10,33 @@
  */
 import { randomUUID } from "node:crypto";
 import { setImmediate as breathe } from "node:timers/promises";
-import { sql, type Kysely, type RawBuilder, type Transaction } from "kysely";
+import { sql, type ColumnType, type Kysely, type RawBuilder, type Transaction } from "kysely";
 import { chunk } from "../collections.js";
 import { GroupSyncError } from "../errors.js";
 import type { Change, Plan, Report } from "../model.js";
-import { atLeastNone, closed, distinct, misuse, pickRun, storable } from "./rows.js";
-import type { InvitationRecord, JournalEntry, ManagedGroup, MembershipKey, RunRecord, Scope, State } from "./state.js";
+import {
+  atLeastNone,
+  closed,
+  distinct,
+  findTaken,
+  isHeld,
+  leaseLost,
+  leaseNames,
+  type LeaseRow,
+  misuse,
+  pickRun,
+  storable,
+} from "./rows.js";
+import type {
+  InvitationRecord,
+  JournalEntry,
+  Lease,
+  ManagedGroup,
+  MembershipKey,
+  RunRecord,
+  Scope,
+  State,
+} from "./state.js";
 
 interface ScopeColumns {
   readonly provider: string;
@@ -26,6 +47,9 @@ interface MembershipColumns extends ScopeColumns {
   readonly group_id: string;
   readonly account: string;
 }
+
+/** A number of 64 bits. `pg` gives it as text, since not all of them fit into a number; ours do. */
+type Long = ColumnType<number | string, number, number>;
 
 /** The tables as of the newest migration. The prefix lets them live in a PostgreSQL database beside others. */
 export interface Tables {
@@ -68,6 +92,25 @@ export interface Tables {
     readonly expires_at: string;
     readonly approved_by: string;
   };
+  readonly group_sync_fence: { readonly the_only: number; readonly last: Long };
+  readonly group_sync_leases: {
+    readonly name: string;
+    readonly holder: string;
+    readonly fence: Long;
+    readonly expires_at: Long;
+  };
+  readonly group_sync_verified: ScopeColumns & {
+    readonly group_id: string;
+    readonly version: string;
+    readonly wish: string;
+    readonly read_at: string;
+  };
+  readonly group_sync_quarantines: {
+    readonly provider: string;
+    readonly failures: number;
+    readonly until: string;
+    readonly reason: string;
+  };
 }
 
 /** The table that says which migrations were made; a store without it is new, or somebody else's. */
@@ -86,6 +129,10 @@ export interface Backend {
   readonly beginWrite?: (transaction: Transaction<Tables>) => Promise<unknown>;
   /** Keeps others from migrating until the transaction ends. */
   readonly lockMigrations?: (transaction: Transaction<Tables>) => Promise<unknown>;
+  /** The clock that all users of the store share, in milliseconds since the epoch; it moves within a transaction. */
+  readonly clock: RawBuilder<number | string>;
+  /** Ends a query of a writing transaction whose rows nobody else may change until it is over. */
+  readonly keepRows: RawBuilder<unknown>;
   /** Tells an error of the driver in our words. */
   readonly explain: (error: unknown) => GroupSyncError;
 }
@@ -95,6 +142,7 @@ type Migration = (transaction: Transaction<Tables>, backend: Backend) => Promise
 /** What a newer tool does to an older store: entry 0 makes version 1. Entries are added, never changed. */
 const MIGRATIONS: readonly { readonly name: string; readonly up: Migration }[] = [
   { name: "runs, journal, groups, memberships, invitations, approvals", up: createFirstTables },
+  { name: "leases, verified groups, quarantines", up: createTablesForManyRunners },
 ];
 
 /** Rows in one statement: far below the 32,766 values of SQLite and the 65,535 of PostgreSQL. */
@@ -218,6 +266,40 @@ async function createFirstTables(transaction: Transaction<Tables>, { textType: t
     .execute();
 }
 
+async function createTablesForManyRunners(transaction: Transaction<Tables>, { textType: text }: Backend) {
+  const { schema } = transaction;
+  await schema
+    .createTable("group_sync_fence")
+    .addColumn("the_only", "integer", (column) => column.primaryKey().check(sql`the_only = 1`))
+    .addColumn("last", "bigint", (column) => column.notNull())
+    .execute();
+  await transaction.insertInto("group_sync_fence").values({ the_only: 1, last: 0 }).execute();
+  await schema
+    .createTable("group_sync_leases")
+    .addColumn("name", text, (column) => column.primaryKey().notNull())
+    .addColumn("holder", text, (column) => column.notNull())
+    .addColumn("fence", "bigint", (column) => column.notNull())
+    .addColumn("expires_at", "bigint", (column) => column.notNull())
+    .execute();
+  await schema
+    .createTable("group_sync_verified")
+    .addColumn("provider", text, (column) => column.notNull())
+    .addColumn("identity", text, (column) => column.notNull())
+    .addColumn("group_id", text, (column) => column.notNull())
+    .addColumn("version", text, (column) => column.notNull())
+    .addColumn("wish", text, (column) => column.notNull())
+    .addColumn("read_at", text, (column) => column.notNull())
+    .addPrimaryKeyConstraint("group_sync_verified_key", ["provider", "identity", "group_id"])
+    .execute();
+  await schema
+    .createTable("group_sync_quarantines")
+    .addColumn("provider", text, (column) => column.primaryKey().notNull())
+    .addColumn("failures", "integer", (column) => column.notNull())
+    .addColumn("until", text, (column) => column.notNull())
+    .addColumn("reason", text, (column) => column.notNull())
+    .execute();
+}
+
 /** Does all of it or nothing. */
 function transact<T>(backend: Backend, work: (transaction: Transaction<Tables>) => Promise<T>): Promise<T> {
   return backend.db.transaction().execute(async (transaction) => {
@@ -288,6 +370,42 @@ function createSqlState(backend: Backend): State {
           .where(amongPairs(piece))
           .execute(),
       ),
+    );
+
+  /**
+   * The rows of these names, which stay as they are until the transaction ends, and the time. Everybody takes them in
+   * one order, so nobody waits in a ring; the time comes last, since the rows may have been waited for.
+   */
+  const keepLeases = async (
+    db: Transaction<Tables>,
+    names: readonly string[],
+  ): Promise<{ readonly rows: readonly LeaseRow[]; readonly now: number }> => {
+    const found =
+      names.length === 0
+        ? []
+        : await db
+            .selectFrom("group_sync_leases")
+            .select(["name", "holder", "fence", "expires_at"])
+            .where("name", "in", names)
+            .orderBy("name")
+            .modifyEnd(backend.keepRows)
+            .execute();
+    const rows = found.map(({ name, holder, fence, expires_at }) => ({
+      name,
+      holder,
+      fence: Number(fence),
+      expiresAt: Number(expires_at),
+    }));
+    const { now } = await db.selectNoFrom(backend.clock.as("now")).executeTakeFirstOrThrow();
+    return { rows, now: Number(now) };
+  };
+  const putLease = (db: Transaction<Tables>, { names, holder, fence }: Lease, expiresAt: number) =>
+    inPieces(names, (piece) =>
+      db
+        .insertInto("group_sync_leases")
+        .values(piece.map((name) => ({ name, holder, fence, expires_at: expiresAt })))
+        .onConflict((conflict) => conflict.column("name").doUpdateSet({ holder, fence, expires_at: expiresAt }))
+        .execute(),
     );
 
   return {
@@ -422,7 +540,7 @@ function createSqlState(backend: Backend): State {
           .execute();
         if (made.length === 0) throw misuse(`There is already a run ${runId} in the state.`);
       }),
-    recordIntent: (runId, { provider, sequence, kind, changes }) =>
+    recordIntent: (runId, { provider, sequence, kind, changes }, lease) =>
       write(async (db) => {
         const row = { run_id: runId, provider, sequence, kind, changes: JSON.stringify(changes) };
         storable([row]);
@@ -441,6 +559,10 @@ function createSqlState(backend: Backend): State {
         if (made.length === 0) {
           throw misuse(`Run ${runId} has already sent its call ${sequence} to ${provider}.`);
         }
+        // Last: nothing is waited for between this and the end of the transaction.
+        if (!lease) return;
+        const { rows, now } = await keepLeases(db, lease.names);
+        if (!isHeld(lease, rows, now)) throw leaseLost(lease);
       }),
     recordOutcome: (runId, provider, sequence, outcome) =>
       write(async (db) => {
@@ -519,6 +641,117 @@ function createSqlState(backend: Backend): State {
           })),
           ...(row.report !== null && { report: JSON.parse(row.report) as Report }),
         };
+      }),
+
+    pruneRuns: (keep) =>
+      write(async (db) => {
+        const ended = await db
+          .selectFrom("group_sync_runs")
+          .select("run_id")
+          .where("finished_at", "is not", null)
+          .orderBy("started_at", "desc")
+          .orderBy("run_id", "desc")
+          .execute();
+        let forgotten = 0;
+        await inPieces(ended.slice(atLeastNone(keep)), async (piece) => {
+          const runIds = piece.map(({ run_id }) => run_id);
+          // Their journals go with them.
+          const gone = await db
+            .deleteFrom("group_sync_runs")
+            .where("run_id", "in", runIds)
+            .returning("run_id")
+            .execute();
+          forgotten += gone.length;
+        });
+        return forgotten;
+      }),
+
+    verifiedGroups: ({ provider, identity }) =>
+      read((db) =>
+        db
+          .selectFrom("group_sync_verified")
+          .select(["group_id as groupId", "version", "wish", "read_at as readAt"])
+          .where("provider", "=", provider)
+          .where("identity", "=", identity)
+          .orderBy("group_id")
+          .execute(),
+      ),
+    rememberVerified: ({ provider, identity }, groups) =>
+      write((db) => {
+        const rows = distinct(groups, ({ groupId }) => [groupId]).map(({ groupId, version, wish, readAt }) => ({
+          provider,
+          identity,
+          group_id: groupId,
+          version,
+          wish,
+          read_at: readAt,
+        }));
+        return inPieces(storable(rows), (piece) =>
+          db
+            .insertInto("group_sync_verified")
+            .values(piece)
+            .onConflict((conflict) =>
+              conflict.columns(["provider", "identity", "group_id"]).doUpdateSet((row) => ({
+                version: row.ref("excluded.version"),
+                wish: row.ref("excluded.wish"),
+                read_at: row.ref("excluded.read_at"),
+              })),
+            )
+            .execute(),
+        );
+      }),
+
+    acquireLeases: (wanted, holder, ttlMs) =>
+      write(async (db) => {
+        const names = leaseNames(wanted);
+        storable(names.map((name) => ({ name, holder })));
+        // First: there is one such row, so whoever wants a lease queues up here. A number may go unused.
+        const { last } = await db
+          .updateTable("group_sync_fence")
+          .set({ last: sql<number>`last + 1` })
+          .returning("last")
+          .executeTakeFirstOrThrow();
+        const { rows, now } = await keepLeases(db, names);
+        const taken = findTaken(names, rows, now);
+        if (taken) return taken;
+        const lease = { names, holder, fence: Number(last) };
+        await putLease(db, lease, now + atLeastNone(ttlMs));
+        return lease;
+      }),
+    renewLeases: (lease, ttlMs) =>
+      write(async (db) => {
+        const { rows, now } = await keepLeases(db, lease.names);
+        const held = isHeld(lease, rows, now);
+        if (held) await putLease(db, lease, now + atLeastNone(ttlMs));
+        return held;
+      }),
+    releaseLeases: ({ names, holder, fence }) =>
+      write(async (db) => {
+        const { rows } = await keepLeases(db, names);
+        const own = rows.filter((row) => row.holder === holder && row.fence === fence).map(({ name }) => name);
+        if (own.length > 0) await db.deleteFrom("group_sync_leases").where("name", "in", own).execute();
+      }),
+
+    quarantines: () =>
+      read((db) =>
+        db
+          .selectFrom("group_sync_quarantines")
+          .select(["provider", "failures", "until", "reason"])
+          .orderBy("provider")
+          .execute(),
+      ),
+    rememberQuarantine: ({ provider, failures, until, reason }) =>
+      write(async (db) => {
+        const quarantine = { failures, until, reason };
+        await db
+          .insertInto("group_sync_quarantines")
+          .values(storable([{ provider, ...quarantine }]))
+          .onConflict((conflict) => conflict.column("provider").doUpdateSet(quarantine))
+          .execute();
+      }),
+    forgetQuarantine: (provider) =>
+      write(async (db) => {
+        await db.deleteFrom("group_sync_quarantines").where("provider", "=", provider).execute();
       }),
 
     recordApproval: ({ planId, checksum, group, approvedAt, expiresAt, approvedBy }) =>

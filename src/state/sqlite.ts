@@ -98,6 +98,9 @@ export async function openSqlite(options: SqliteOptions): Promise<Backend> {
       place: file,
       textType: sql`text`,
       tableExists: (name) => sql`select 1 from sqlite_master where type = 'table' and name = ${name}`,
+      clock: sql`cast(unixepoch('subsec') * 1000 as integer)`,
+      // A writer has the whole file to itself.
+      keepRows: sql``,
       explain,
     };
   } catch (error) {

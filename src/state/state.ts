@@ -69,6 +69,48 @@ export interface ApprovalRecord {
   readonly approvedBy: string;
 }
 
+/** A group that was read whole and found to be as wished. */
+export interface VerifiedGroup {
+  readonly groupId: string;
+  /** The service's own version of the group at that reading. */
+  readonly version: string;
+  /** A digest of what was wished of the group then. */
+  readonly wish: string;
+  readonly readAt: string;
+}
+
+/** The right to write to some accounts of services, until it runs out. */
+export interface Lease {
+  /** What it is on, such as identities of providers. */
+  readonly names: readonly string[];
+  /** Who has it: one run of one process. */
+  readonly holder: string;
+  /** Grows with every lease that is given out, so that an older holder can be told from a newer one. */
+  readonly fence: number;
+}
+
+/** Why there is no lease: somebody else has it. */
+export interface LeaseBusy {
+  readonly busy: true;
+  /** The first of the names that is taken. */
+  readonly name: string;
+  /** Who has it, and by which lease. */
+  readonly holder: string;
+  readonly fence: number;
+  /** ISO time at which the other's lease runs out, if it is not renewed. */
+  readonly until: string;
+}
+
+/** A provider that is left alone for a while after failing. */
+export interface Quarantine {
+  readonly provider: ProviderId;
+  /** How many runs in a row failed. */
+  readonly failures: number;
+  /** ISO time; from then on it is tried again. */
+  readonly until: string;
+  readonly reason: string;
+}
+
 /** See the module's description. All methods reject with a `GroupSyncError` when the store fails. */
 export interface State {
   /** The identity under which a provider was last read to its end, whoever it was then. */
@@ -90,7 +132,11 @@ export interface State {
   forgetInvitations(scope: Scope, invitations: readonly MembershipKey[]): Promise<void>;
 
   beginRun(run: Pick<RunRecord, "runId" | "planId" | "startedAt">, plan: Plan): Promise<void>;
-  recordIntent(runId: string, entry: Omit<JournalEntry, "outcome">): Promise<void>;
+  /**
+   * Writes down what is about to be sent. With a lease, rejects with `busy` when that lease is not held any more (it ran
+   * out, or somebody else has it): checked in the same transaction, so that whoever wakes from a pause sends nothing.
+   */
+  recordIntent(runId: string, entry: Omit<JournalEntry, "outcome">, lease?: Lease): Promise<void>;
   recordOutcome(
     runId: string,
     provider: ProviderId,
@@ -110,6 +156,26 @@ export interface State {
       }
     | undefined
   >;
+
+  /** Forgets all but the newest runs that have ended, with their plans and journals. Returns how many were forgotten. */
+  pruneRuns(keep: number): Promise<number>;
+
+  /** What `incremental` reading goes by. */
+  verifiedGroups(scope: Scope): Promise<readonly VerifiedGroup[]>;
+  /** Replaces what is remembered of these groups. */
+  rememberVerified(scope: Scope, groups: readonly VerifiedGroup[]): Promise<void>;
+
+  /** All names or none, in one transaction, by the store's own clock. A lease that has run out is free. */
+  acquireLeases(names: readonly string[], holder: string, ttlMs: number): Promise<Lease | LeaseBusy>;
+  /** False when it is not held any more; then it is not renewed. */
+  renewLeases(lease: Lease, ttlMs: number): Promise<boolean>;
+  /** Gives back what is still held. */
+  releaseLeases(lease: Lease): Promise<void>;
+
+  quarantines(): Promise<readonly Quarantine[]>;
+  /** Replaces what is remembered of the provider. */
+  rememberQuarantine(quarantine: Quarantine): Promise<void>;
+  forgetQuarantine(provider: ProviderId): Promise<void>;
 
   recordApproval(approval: ApprovalRecord): Promise<void>;
   approvals(planId: string): Promise<readonly ApprovalRecord[]>;

@@ -469,7 +469,7 @@ describe("PostgreSQL", () => {
     const states = await Promise.all(Array.from({ length: 6 }, () => openState({ postgres: url })));
     const installations = await Promise.all(states.map((state) => state.installation()));
     expect(new Set(installations).size).toBe(1);
-    expect(await postgres.query(url, "select version from group_sync_migrations")).toEqual([{ version: 1 }]);
+    expect(await postgres.query(url, "select version from group_sync_migrations")).toEqual([{ version: 1 }, { version: 2 }]);
     await Promise.all(states.map((state) => state.close()));
   });
 
@@ -494,7 +494,7 @@ describe("PostgreSQL", () => {
     const error = await errorOf(openState({ postgres: url }));
     expect(error.code).toBe("options-invalid");
     expect(error.message).toBe(
-      "The state in PostgreSQL has version 7, written by a newer group-sync; this one knows version 1.",
+      "The state in PostgreSQL has version 7, written by a newer group-sync; this one knows version 2.",
     );
   });
 
