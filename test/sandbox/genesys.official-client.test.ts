@@ -9,7 +9,7 @@ import { join } from "node:path";
 import { serve } from "@hono/node-server";
 import { Hono } from "hono";
 import type platformClient from "purecloud-platform-client-v2";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, beforeAll, expect, test, vi } from "vitest";
 import { createGenesysEmulator } from "../../src/sandbox/genesys.js";
 
 const emulator = createGenesysEmulator({
@@ -30,11 +30,17 @@ const home = mkdtempSync(join(tmpdir(), "genesys-client-"));
 const previousHome = process.env.HOME;
 const server = serve({ fetch: new Hono().mount("/genesys", emulator.app.fetch).fetch, hostname: "127.0.0.1", port: 0 });
 let platform: typeof platformClient;
+/** Every call of the client's for groups, each watched. */
+const groupCalls = new Map<string, ReturnType<typeof vi.spyOn>>();
 
 beforeAll(async () => {
   // The client reads ~/.genesyscloudjavascript/config while it is loaded, which could override the gateway.
   process.env.HOME = home;
   platform = (await import("purecloud-platform-client-v2")).default;
+  const calls = platform.GroupsApi.prototype as unknown as Record<string, () => unknown>;
+  for (const name of Object.getOwnPropertyNames(calls)) {
+    if (name !== "constructor") groupCalls.set(name, vi.spyOn(calls, name));
+  }
   const { port } = server.address() as AddressInfo;
   const prefix = { path_params_login: "genesys", path_params_api: "genesys" };
   platform.ApiClient.instance.setGateway({ host: "127.0.0.1", protocol: "http", port, ...prefix });
@@ -161,4 +167,9 @@ test("people are found by id and by e-mail", async () => {
   const query = [{ type: "EXACT", fields: ["email"], value: "ANA@example.org" }];
   const found = await users.postUsersSearch({ pageSize: 25, pageNumber: 1, query });
   expect(found).toMatchObject({ total: 1, results: [{ id: person("ana"), email: "ana@example.org" }] });
+});
+
+test("all 18 calls of the client for groups were made above", () => {
+  expect(groupCalls.size).toBe(18);
+  expect([...groupCalls].filter(([, call]) => call.mock.calls.length === 0).map(([name]) => name)).toEqual([]);
 });
