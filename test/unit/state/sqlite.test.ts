@@ -17,7 +17,19 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { openState } from "../../../src/state/index.js";
 import { type Backend, openSqlState } from "../../../src/state/sql.js";
 import { openSqlite } from "../../../src/state/sqlite.js";
-import { compileStore, connect, ENGINES, errorOf, faces, openWith, plan, startChild, temporaryFolder } from "./kit.js";
+import {
+  compileStore,
+  connect,
+  ENGINES,
+  errorOf,
+  expectVersionOne,
+  faces,
+  openWith,
+  plan,
+  startChild,
+  temporaryFolder,
+  versionOne,
+} from "./kit.js";
 
 const mode = (path: string) => (statSync(path).mode & 0o777).toString(8);
 
@@ -112,6 +124,17 @@ describe.each(ENGINES)("a state file by %s", (engine) => {
       `The state ${file} has version 7, written by a newer group-sync; this one knows version 2.`,
     );
     expect(error.facts.hint).toContain("Update group-sync");
+  });
+
+  test("a file of version 1 is brought up to date with all that is in it, whoever is first", async () => {
+    const file = join(temporaryFolder(), "state.db");
+    tamper(engine, file, versionOne);
+    const states = await Promise.all(Array.from({ length: 3 }, () => openWith(engine, file)));
+    for (const state of states) await expectVersionOne(state);
+    await Promise.all(states.map((state) => state.close()));
+    const again = await openWith(engine, file);
+    await expectVersionOne(again);
+    await again.close();
   });
 
   test("a damaged file is told as such, with what would be lost", async () => {

@@ -6,20 +6,23 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { isGroupSyncError } from "../../../src/errors.js";
 import { openState } from "../../../src/state/index.js";
 import { createMemoryState } from "../../../src/state/memory.js";
-import type { InvitationRecord, MembershipKey, State } from "../../../src/state/state.js";
+import type { InvitationRecord, Lease, MembershipKey, State } from "../../../src/state/state.js";
 import {
   add,
   ENGINES,
   errorOf,
+  expectVersionOne,
   faces,
   freePort,
   openWith,
+  placesIn,
   plan,
   type Postgres,
   report,
   startPostgres,
   strangers,
   temporaryFolder,
+  versionOne,
 } from "./kit.js";
 
 let postgres: Postgres;
@@ -30,32 +33,12 @@ afterAll(async () => {
   await postgres?.stop();
 });
 
-/** Says how to open one store again and again; `undefined`: what is closed is gone. */
-type Place = () => Promise<{ readonly open: () => Promise<State>; readonly lasting: boolean }>;
-
-const places: Readonly<Record<string, Place>> = {
-  memory: async () => ({ open: async () => createMemoryState(), lasting: false }),
-  ...Object.fromEntries(
-    ENGINES.map((engine): [string, Place] => [
-      `a file by ${engine}`,
-      async () => {
-        const file = join(temporaryFolder(), "state.db");
-        return { open: () => openWith(engine, file), lasting: true };
-      },
-    ]),
-  ),
-  PostgreSQL: async () => {
-    const url = await postgres.createDatabase();
-    return { open: () => openState({ postgres: url }), lasting: true };
-  },
-};
-
 const keys = (count: number, groupId = "g1"): MembershipKey[] =>
   Array.from({ length: count }, (_, index) => ({ groupId, account: `a${String(index).padStart(6, "0")}` }));
 
 const startedAt = "2026-11-21T10:00:00.000Z";
 
-describe.each(Object.entries(places))("the state in %s", (_name, place) => {
+describe.each(Object.entries(placesIn(() => postgres)))("the state in %s", (_name, place) => {
   async function fresh(): Promise<State> {
     return (await place()).open();
   }
@@ -70,6 +53,9 @@ describe.each(Object.entries(places))("the state in %s", (_name, place) => {
     expect(await state.run("r1")).toBeUndefined();
     expect(await state.run("")).toBeUndefined();
     expect(await state.approvals("p1")).toEqual([]);
+    expect(await state.verifiedGroups(faces)).toEqual([]);
+    expect(await state.quarantines()).toEqual([]);
+    expect(await state.pruneRuns(0)).toBe(0);
     const installation = await state.installation();
     expect(installation).toMatch(/^[0-9a-f-]{36}$/);
     expect(await state.installation()).toBe(installation);
@@ -236,6 +222,58 @@ describe.each(Object.entries(places))("the state in %s", (_name, place) => {
     await state.close();
   });
 
+  test("the runs that ended longest ago are forgotten, with all that is theirs; one without an end never is", async () => {
+    const state = await fresh();
+    for (const [runId, day] of Object.entries({ r1: "20", r2: "22", r3: "21", r4: "22", crashed: "01" })) {
+      const run = { runId, planId: "p", startedAt: `2026-11-${day}T00:00:00.000Z` };
+      await state.beginRun(run, plan("p"));
+      await state.recordIntent(runId, { provider: "faces", sequence: 1, kind: "members", changes: [] });
+      if (runId !== "crashed") await state.endRun(report(runId, "p"));
+    }
+    const left = async () => (await state.runs()).map(({ runId }) => runId);
+    expect(await state.pruneRuns(4)).toBe(0);
+    expect(await state.pruneRuns(2)).toBe(2);
+    expect(await left()).toEqual(["r4", "r2", "crashed"]);
+    expect(await state.run("r1")).toBeUndefined();
+    expect((await state.run("r2"))?.journal).toHaveLength(1);
+    expect(await state.pruneRuns(-1)).toBe(2);
+    expect(await left()).toEqual(["crashed"]);
+    expect((await state.run("crashed"))?.journal).toHaveLength(1);
+    // Nothing of the old journal is in the way of a new run under the old id.
+    await state.beginRun({ runId: "r1", planId: "p", startedAt }, plan("p"));
+    expect((await state.run("r1"))?.journal).toEqual([]);
+    await state.close();
+  });
+
+  test("a verified group is remembered as it was last, per identity", async () => {
+    const state = await fresh();
+    const group = { groupId: "g1", version: "7", wish: "digest", readAt: startedAt };
+    await state.rememberVerified(faces, [{ ...group, groupId: "g2" }, group]);
+    await state.rememberVerified(faces, [{ ...group, version: "8" }]);
+    await state.rememberVerified(strangers, [{ ...group, wish: "other" }]);
+    await state.rememberVerified(faces, []);
+    expect(await state.verifiedGroups(faces)).toStrictEqual([
+      { ...group, version: "8" },
+      { ...group, groupId: "g2" },
+    ]);
+    expect(await state.verifiedGroups(strangers)).toStrictEqual([{ ...group, wish: "other" }]);
+    await state.close();
+  });
+
+  test("a quarantine is remembered as it was last, until it is forgotten", async () => {
+    const state = await fresh();
+    const quarantine = { provider: "faces", failures: 1, until: startedAt, reason: "faces answered 500." };
+    const other = { ...quarantine, provider: "docs" };
+    await state.rememberQuarantine(quarantine);
+    await state.rememberQuarantine(other);
+    await state.rememberQuarantine({ ...quarantine, failures: 2, reason: "again" });
+    expect(await state.quarantines()).toStrictEqual([other, { ...quarantine, failures: 2, reason: "again" }]);
+    await state.forgetQuarantine("faces");
+    await state.forgetQuarantine("nobody");
+    expect(await state.quarantines()).toStrictEqual([other]);
+    await state.close();
+  });
+
   test("an id that would come back changed is refused, and nothing of the list is kept", async () => {
     const state = await fresh();
     for (const account of ["a\0b", "half \ud83d"]) {
@@ -300,6 +338,8 @@ async function fill(state: State): Promise<void> {
   const expiresAt = "2026-11-22T10:00:00.000Z";
   const approval = { planId: "p1", checksum: "c", group: "night-shift", approvedAt: startedAt, expiresAt };
   await state.recordApproval({ ...approval, approvedBy: "ada" });
+  await state.rememberVerified(faces, [{ groupId: "g1", version: "7", wish: "digest", readAt: startedAt }]);
+  await state.rememberQuarantine({ provider: "faces", failures: 3, until: startedAt, reason: "it failed" });
 }
 
 /** Everything that can be read. */
@@ -310,6 +350,8 @@ async function dump(state: State, plans: readonly string[] = ["p1"]): Promise<un
     groups: [await state.managedGroups(faces), await state.managedGroups(strangers)],
     memberships: [await state.ownedMemberships(faces), await state.ownedMemberships(strangers)],
     invitations: [await state.invitations(faces), await state.invitations(strangers)],
+    verified: [await state.verifiedGroups(faces), await state.verifiedGroups(strangers)],
+    quarantines: await state.quarantines(),
     runs,
     details: await Promise.all(runs.map(({ runId }) => state.run(runId))),
     approvals: await Promise.all(plans.map((planId) => state.approvals(planId))),
@@ -354,6 +396,23 @@ describe("all stores do alike", () => {
     expiresAt: time,
     approvedBy: text("ada", "grace"),
   });
+  const verified = fc.record({
+    groupId: text("g1", "g2"),
+    version: text("1", "2"),
+    wish: text("digest", "other digest"),
+    readAt: time,
+  });
+  const quarantine = fc.record({ provider, failures: fc.integer({ min: 1, max: 9 }), until: time, reason: account });
+  const names = fc.array(text("faces", "docs", "Docs"), { maxLength: 3 });
+  const holder = text("host-1", "host-2");
+  /** An hour, or over at once: what lies between is the business of clocks. */
+  const ttlMs = fc.constantFrom(3_600_000, 0);
+  const lease: fc.Arbitrary<Lease> = fc.record({ names, holder, fence: fc.integer({ min: 1, max: 4 }) });
+  const acquire = async (state: State, ...args: Parameters<State["acquireLeases"]>) => {
+    const acquired = await state.acquireLeases(...args);
+    // Their clocks differ a little.
+    return "busy" in acquired ? { ...acquired, until: typeof acquired.until } : acquired;
+  };
   const step = <T extends readonly unknown[]>(
     name: string,
     args: { [K in keyof T]: fc.Arbitrary<T[K]> },
@@ -389,6 +448,19 @@ describe("all stores do alike", () => {
       step("endRun", [runId, planId, time], (state, ...args) => state.endRun(report(...args))),
       step("run", [fc.oneof(runId, fc.constantFrom("r", "ru", "run-"))], (state, ...args) => state.run(...args)),
       step("runs", [fc.integer({ min: -1, max: 3 })], (state, ...args) => state.runs(...args)),
+      step("recordIntent", [runId, provider, sequence, lease], (state, runId, provider, sequence, lease) =>
+        state.recordIntent(runId, { provider, sequence, kind: "members", changes: [] }, lease),
+      ),
+      step("pruneRuns", [fc.integer({ min: -1, max: 2 })], (state, ...args) => state.pruneRuns(...args)),
+      step("rememberVerified", [scope, fc.array(verified, { maxLength: 4 })], (state, ...args) =>
+        state.rememberVerified(...args),
+      ),
+      step("acquireLeases", [names, holder, ttlMs], acquire),
+      step("acquireLeases", [names, holder, ttlMs], acquire),
+      step("renewLeases", [lease, ttlMs], (state, ...args) => state.renewLeases(...args)),
+      step("releaseLeases", [lease], (state, ...args) => state.releaseLeases(...args)),
+      step("rememberQuarantine", [quarantine], (state, ...args) => state.rememberQuarantine(...args)),
+      step("forgetQuarantine", [provider], (state, ...args) => state.forgetQuarantine(...args)),
       step("recordApproval", [approval], (state, ...args) => state.recordApproval(...args)),
     ),
     { maxLength: 30 },
@@ -410,7 +482,9 @@ describe("all stores do alike", () => {
         await postgres.query(
           url,
           `truncate group_sync_identities, group_sync_groups, group_sync_memberships, group_sync_invitations,
-             group_sync_journal, group_sync_runs, group_sync_approvals`,
+             group_sync_journal, group_sync_runs, group_sync_approvals, group_sync_leases, group_sync_verified,
+             group_sync_quarantines;
+           update group_sync_fence set last = 0`,
         );
         turn++;
         const opens = [
@@ -469,7 +543,10 @@ describe("PostgreSQL", () => {
     const states = await Promise.all(Array.from({ length: 6 }, () => openState({ postgres: url })));
     const installations = await Promise.all(states.map((state) => state.installation()));
     expect(new Set(installations).size).toBe(1);
-    expect(await postgres.query(url, "select version from group_sync_migrations")).toEqual([{ version: 1 }, { version: 2 }]);
+    expect(await postgres.query(url, "select version from group_sync_migrations")).toEqual([
+      { version: 1 },
+      { version: 2 },
+    ]);
     await Promise.all(states.map((state) => state.close()));
   });
 
@@ -484,6 +561,18 @@ describe("PostgreSQL", () => {
       states[1].rememberAdded(faces, "r4", rows),
     ]);
     expect(await states[0].ownedMemberships(faces)).toEqual(rows);
+    await Promise.all(states.map((state) => state.close()));
+  });
+
+  test("a store of version 1 is brought up to date, once, with all that is in it", async () => {
+    const url = await postgres.createDatabase();
+    await postgres.query(url, versionOne.replaceAll(" text", ' text collate "C"'));
+    const states = await Promise.all(Array.from({ length: 3 }, () => openState({ postgres: url })));
+    for (const state of states) await expectVersionOne(state);
+    expect(await postgres.query(url, "select version from group_sync_migrations order by 1")).toEqual([
+      { version: 1 },
+      { version: 2 },
+    ]);
     await Promise.all(states.map((state) => state.close()));
   });
 
