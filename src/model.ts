@@ -92,6 +92,8 @@ export interface Evidence {
   readonly duplicates: number;
   readonly versionBefore?: string;
   readonly versionAfter?: string;
+  /** Whom and where the provider was read as. */
+  readonly readAs?: string;
 }
 
 /** A group's membership at one moment, with the evidence that it is whole. */
@@ -204,6 +206,9 @@ export interface Change {
   readonly name?: string;
   readonly previousName?: string;
   readonly description?: string;
+  readonly previousDescription?: string;
+  /** `group.delete`: who is in the group, so that the deletion can be taken back. */
+  readonly members?: readonly Pick<Member, "account" | "role">[];
   /** `member.remove`: withdraws this pending invitation instead of a membership. */
   readonly invitation?: string;
   /**
@@ -229,6 +234,8 @@ export const GUARDS = [
   "group-delete",
   "role-loss",
   "foreign-group",
+  "changed-scope",
+  "declined-invitation",
   "no-removals",
 ] as const;
 
@@ -269,6 +276,8 @@ export interface Precondition {
   /** How many members were read. */
   readonly memberCount: number;
   readonly evidence?: Evidence;
+  /** True: ours to manage (pinned, adopted, created by us or remembered as such), so that removals need no adoption. */
+  readonly ours?: boolean;
 }
 
 /** What a provider would have to be asked for. */
@@ -285,6 +294,8 @@ export interface ProviderPlan {
   readonly type: string;
   /** Whom and where the provider was read as: tenant, space, key owner. Never a secret. */
   readonly identity: string;
+  /** Whom the provider was read as in the run before, when that was somebody else and nobody has acknowledged it. */
+  readonly formerIdentity?: string;
   readonly changes: readonly Change[];
   readonly held: readonly HeldChange[];
   readonly unresolved: readonly Unresolved[];
@@ -336,6 +347,8 @@ export interface Plan {
   readonly expiresAt: string;
   readonly toolVersion: string;
   readonly specDigest: string;
+  /** The run that this plan takes back. */
+  readonly undoes?: string;
   readonly status: "in-sync" | "changes" | "held";
   readonly summary: {
     readonly create: number;
@@ -450,6 +463,8 @@ export interface Report {
   readonly formatVersion: 1;
   readonly runId: string;
   readonly planId: string;
+  /** The run that this run took back. */
+  readonly undoes?: string;
   readonly startedAt: string;
   readonly finishedAt: string;
   readonly status: "converged" | "held" | "partial" | "failed";
@@ -460,4 +475,6 @@ export interface Report {
   readonly stopped?: string;
   /** ISO time from which it makes sense to come back, when a long rate limit stopped the run. */
   readonly retryAt?: string;
+  /** Why the run could not be written into the state. What was done at the providers stands above all the same. */
+  readonly stateError?: ErrorSummary;
 }

@@ -63,6 +63,8 @@ export interface Capabilities {
     readonly description: Fact<boolean>;
     /** Whether two groups may bear one name. */
     readonly duplicateNames: Fact<boolean>;
+    /** Most characters that a group's name may have. Absent: not stated. */
+    readonly maxNameLength?: Fact<number>;
   };
   readonly lookup: {
     /** `id`: an account id can be checked for existence; `email`: accounts can be found by address. */
@@ -122,6 +124,11 @@ export type CallEvent =
 export interface CallContext {
   readonly signal?: AbortSignal;
   readonly onCall?: (event: CallEvent) => void;
+  /**
+   * Asked right before a writing request goes out, retries included. Throws when this run may not write any more, such
+   * as `busy` after its lease ran out while the process was asleep.
+   */
+  readonly checkWrite?: () => void;
   /**
    * Reads something once per pass: the first call with a key reads, later ones get the same answer. The core makes a
    * new context for each pass (planning, verifying), so nothing stale survives. An adapter uses it for lists that

@@ -220,6 +220,7 @@ async function attemptOnce(
   attempt: number,
   context: Partial<CallContext>,
 ): Promise<HttpAnswer> {
+  if (request.effect === "write") context.checkWrite?.();
   const started = performance.now();
   const count = (status?: number) =>
     context.onCall?.({

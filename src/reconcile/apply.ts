@@ -16,14 +16,16 @@ import { GroupSyncError, isGroupSyncError, summarizeError } from "../errors.js";
 import type { Batch, BatchResult, Change, ErrorSummary, GroupRef, OutcomeStatus, Snapshot } from "../model.js";
 import type { CallContext, GroupProvider } from "../provider.js";
 import {
-  type BatchPlan,
-  buildBatches,
+  type GroupBatches,
+  buildGroupBatches,
   buildMemberPhases,
+  findUnwanted,
   membersBatch,
   type MembersBatch,
   type PlannedBatch,
 } from "./batch.js";
 import type { Meter, SyncEvent } from "./events.js";
+import type { Journal } from "./memory.js";
 import { readGroupWhole } from "./snapshot.js";
 
 /** How a change stands while a run is under way. */
@@ -54,6 +56,8 @@ export interface ApplyInput {
   readonly meter: Meter;
   readonly signal?: AbortSignal;
   readonly onEvent: (event: SyncEvent) => void;
+  /** Where intents are written before each call. */
+  readonly journal?: Journal;
 }
 
 const ATTEMPTS_AFTER_READING = 3;
@@ -101,28 +105,45 @@ export async function applyChanges(input: ApplyInput): Promise<Applied> {
     };
     // Any write moves the version on, whether it succeeds or not.
     const touched = batch.kind === "members" ? batch.groups : batch.kind === "group.create" ? [] : [batch.group];
-    try {
-      const result = await provider.applyBatch(batch, context());
-      mark(changes, "sent");
-      told(true);
-      return result;
-    } catch (error) {
-      told(false);
-      return isGroupSyncError(error)
-        ? error
-        : new GroupSyncError("internal", error instanceof Error ? error.message : "unknown failure", {
-            provider: provider.id,
-          });
-    } finally {
-      for (const { id } of touched) versions.delete(id);
+    const unwanted = batch.kind === "members" && findUnwanted({ batch, changes }, ({ group }) => groupIds.get(group));
+    if (unwanted) {
+      // Cannot happen; if it did, someone would get or lose a membership that nobody planned.
+      const message = `A call would have touched ${unwanted.account} in "${unwanted.group}", which no change asks for; it was not sent.`;
+      return new GroupSyncError("internal", message, { provider: provider.id });
     }
+    let intent: number;
+    try {
+      intent = (await input.journal?.intend(batch.kind, changes)) ?? 0;
+    } catch (error) {
+      // What cannot be written down is not sent.
+      if (isGroupSyncError(error, "busy")) return error;
+      const why = error instanceof Error ? error.message : "unknown failure";
+      return new GroupSyncError("internal", `Nothing more is sent, as it cannot be written down: ${why}`, {
+        provider: provider.id,
+      });
+    }
+    let result: BatchResult | GroupSyncError;
+    try {
+      result = await provider.applyBatch(batch, context());
+      mark(changes, "sent");
+    } catch (error) {
+      result = asGroupSyncError(error, provider.id);
+    }
+    for (const { id } of touched) versions.delete(id);
+    told(!(result instanceof GroupSyncError));
+    try {
+      await input.journal?.settle(intent, result);
+    } catch (error) {
+      stop(asGroupSyncError(error, provider.id));
+    }
+    return result;
   }
 
   /**
    * A second list before the first creation: one empty page would otherwise make every group anew. Whoever is there
    * after all, or cannot be ruled out, is left to the next run.
    */
-  async function confirmAbsent(creates: BatchPlan["creates"]): Promise<BatchPlan["creates"]> {
+  async function confirmAbsent(creates: GroupBatches["creates"]): Promise<GroupBatches["creates"]> {
     const skip = (planned: PlannedBatch, error: GroupSyncError) => {
       const group = groupOf(planned);
       mark(
@@ -318,7 +339,7 @@ export async function applyChanges(input: ApplyInput): Promise<Applied> {
     return [...buildMemberPhases(early, capabilities, refOf), ...buildMemberPhases(later, capabilities, refOf)];
   }
 
-  const plan = buildBatches(input.changes, capabilities, refOf);
+  const plan = buildGroupBatches(input.changes, capabilities, refOf);
   const toCreate = plan.creates.length > 0 && mayGoOn() ? await confirmAbsent(plan.creates) : [];
   await Promise.all(toCreate.map((planned) => limit(() => create(planned))));
   await Promise.all(plan.updates.map((planned) => limit(() => sendGroup(planned))));
@@ -369,9 +390,14 @@ export function isSo(change: Change, snapshot: Snapshot): boolean {
 
 /** Errors after which nothing more can succeed at this provider in this run. */
 function isFinal(error: GroupSyncError): boolean {
-  if (["cancelled", "rate-limited", "unauthenticated", "internal"].includes(error.code)) return true;
+  if (["cancelled", "rate-limited", "unauthenticated", "internal", "busy"].includes(error.code)) return true;
   // Attempts are used up and the request never got through.
   return (error.code === "network" || error.code === "unavailable") && !error.facts.outcomeUnknown;
+}
+
+function asGroupSyncError(error: unknown, provider: string): GroupSyncError {
+  if (isGroupSyncError(error)) return error;
+  return new GroupSyncError("internal", error instanceof Error ? error.message : "unknown failure", { provider });
 }
 
 /** Refusals that may be about one of several entries. */

@@ -5,7 +5,7 @@
  * holder as a plain member. Nothing here knows a guard; everything that could be wished for is listed.
  */
 import type { Identities, Resolution } from "../identity.js";
-import type { Account, Change, DesiredMember, Group, Member, Role, Target } from "../model.js";
+import type { Account, Change, DesiredMember, Group, Member, Role, Snapshot, Target } from "../model.js";
 import { ROLES } from "../model.js";
 import type { Capabilities } from "../provider.js";
 import type { TargetReading } from "./snapshot.js";
@@ -20,21 +20,27 @@ export interface TargetDiff {
   readonly notes: readonly string[];
 }
 
-/** Compares one target with what was read. `today` (YYYY-MM-DD) decides which memberships have expired. */
+/**
+ * Compares one target with what was read. `today` (YYYY-MM-DD) decides which memberships have expired. `isOurs`: whether
+ * this installation added the account to the group; mode `owned` takes away nothing else.
+ */
 export function diffTarget(
   reading: TargetReading,
   identities: Identities,
   capabilities: Capabilities,
   today: string,
+  isOurs: (groupId: string, account: string) => boolean = () => false,
 ): TargetDiff {
   const { target } = reading;
   const nothing = { target, reading, changes: [], unresolved: [], notes: [] };
   if (reading.state === "problem") return nothing;
   if (target.absent) {
-    return reading.state === "found"
-      ? { ...nothing, changes: [deleteChange(target, reading.snapshot.group)] }
-      : nothing;
+    return reading.state === "found" ? { ...nothing, changes: [deleteChange(target, reading.snapshot)] } : nothing;
   }
+  const mayTake = (account: string): boolean => {
+    if (target.mode !== "owned") return target.mode === "authoritative";
+    return reading.state === "found" && isOurs(reading.snapshot.group.id, account);
+  };
   const desired = resolveDesired(target, identities, capabilities, today);
   const actual = reading.state === "found" ? reading.snapshot : undefined;
   const group: Pick<Change, "group" | "groupId"> = {
@@ -43,7 +49,10 @@ export function diffTarget(
   };
   const changes = [
     ...(actual ? diffGroup(target, actual.group, capabilities) : [createChange(target, capabilities)]),
-    ...diffMembers(target, desired, actual?.members ?? [], identities).map((change) => ({ ...change, ...group })),
+    ...diffMembers(target, desired, actual?.members ?? [], identities, mayTake).map((change) => ({
+      ...change,
+      ...group,
+    })),
   ];
   const notes = [...(actual ? noteName(target, actual.group, capabilities) : []), ...desired.notes];
   return { target, reading, changes, unresolved: desired.unresolved, notes };
@@ -114,12 +123,16 @@ function createChange(target: Target, capabilities: Capabilities): Change {
   };
 }
 
-function deleteChange(target: Target, group: Group): Change {
+function deleteChange(target: Target, { group, members }: Snapshot): Change {
   return {
     type: "group.delete",
     group: target.group,
     groupId: group.id,
     name: group.name,
+    ...(group.description !== undefined && { description: group.description }),
+    members: members
+      .filter(({ direct, role, state }) => state !== "pending" && (direct || role !== "member"))
+      .map(({ account, role }) => ({ account, role })),
     reason: "the spec says that this group should not exist",
   };
 }
@@ -141,7 +154,11 @@ function diffGroup(target: Target, group: Group, capabilities: Capabilities): re
       group: target.group,
       groupId: group.id,
       ...(renamed && { name: target.name, previousName: group.name }),
-      ...(described && target.description !== undefined && { description: target.description }),
+      ...(described &&
+        target.description !== undefined && {
+          description: target.description,
+          previousDescription: group.description ?? "",
+        }),
       reason: reasons.join("; "),
     },
   ];
@@ -160,8 +177,8 @@ function diffMembers(
   desired: Desired,
   members: readonly Member[],
   identities: Identities,
+  mayTake: (account: string) => boolean,
 ): readonly MemberChange[] {
-  const additive = target.mode === "additive";
   const actual = new Map(members.map((member) => [member.account, member]));
   const adds: MemberChange[] = [];
   const updates: MemberChange[] = [];
@@ -170,7 +187,7 @@ function diffMembers(
     const member = actual.get(account);
     const who = { person, account, role };
     if (!member) adds.push({ type: "member.add", ...who, reason: "listed in the spec, not a member there" });
-    else if (member.role !== role && mayChangeRole(target, member, role) && member.state !== "pending") {
+    else if (member.role !== role && mayChangeRole(target, member, role, mayTake) && member.state !== "pending") {
       updates.push({
         type: "member.update",
         ...who,
@@ -180,8 +197,8 @@ function diffMembers(
       });
     }
   }
-  for (const member of additive ? [] : actual.values()) {
-    if (desired.wanted.has(member.account) || desired.kept.has(member.account)) continue;
+  for (const member of actual.values()) {
+    if (!mayTake(member.account) || desired.wanted.has(member.account) || desired.kept.has(member.account)) continue;
     const person = identities.personOf.get(member.account);
     const who = { ...(person !== undefined && { person }), account: member.account };
     const why = desired.expired.get(member.account) ?? "not listed in the spec";
@@ -214,8 +231,8 @@ function diffMembers(
 }
 
 /** Whether the spec speaks about the roles involved, and the mode lets a role be taken away. */
-function mayChangeRole(target: Target, member: Member, role: Role): boolean {
-  return isRaise(member.role, role) || (target.managed[member.role] && target.mode !== "additive");
+function mayChangeRole(target: Target, member: Member, role: Role, mayTake: (account: string) => boolean): boolean {
+  return isRaise(member.role, role) || (target.managed[member.role] && mayTake(member.account));
 }
 
 function isRaise(from: Role = "member", to: Role = "member"): boolean {

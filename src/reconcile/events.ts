@@ -35,8 +35,8 @@ export interface Meter {
   counts(): CallCount;
 }
 
-/** Makes a meter. */
-export function createMeter(onEvent: (event: SyncEvent) => void): Meter {
+/** Makes a meter. `checkWrite` is asked before each write (see {@link CallContext}). */
+export function createMeter(onEvent: (event: SyncEvent) => void, checkWrite?: () => void): Meter {
   const counts = { read: 0, write: 0, retried: 0, throttledMs: 0 };
   const onCall = (event: CallEvent) => {
     if (event.type === "call") counts[event.effect]++;
@@ -45,7 +45,7 @@ export function createMeter(onEvent: (event: SyncEvent) => void): Meter {
     onEvent(event);
   };
   return {
-    context: (signal) => createCallContext({ onCall, ...(signal && { signal }) }),
+    context: (signal) => createCallContext({ onCall, ...(checkWrite && { checkWrite }), ...(signal && { signal }) }),
     counts: () => ({
       read: counts.read,
       write: counts.write,

@@ -2,8 +2,8 @@
  * Decides which changes may go and which are held. Pure, evaluated over everything at once before the first write.
  *
  * A guard has a name, a limit, and a message that says what was found, how much, the limit, and how to acknowledge.
- * Additions are never held but in a group that is not ours to touch (`foreign-group`): whoever is held back keeps
- * what they have. The order of the guards below is the order in which they are asked; the first that objects to a
+ * Additions are never held but in a group that is not ours to touch (`foreign-group`), and where someone has declined
+ * the invitation (`declined-invitation`): whoever is held back keeps what they have. The order of the guards below is the order in which they are asked; the first that objects to a
  * change is the one that is named. The counting guards come near the end and count only what would still be removed.
  * The last one looks at what all others have left: a role that one person keeps cannot go to another where there is
  * room for one.
@@ -15,6 +15,7 @@ import type { Change, GuardName, GuardSettings, HeldChange, Member, Person, Prov
 import { ROLES } from "../model.js";
 import type { Capabilities } from "../provider.js";
 import type { TargetDiff } from "./diff.js";
+import type { TargetReading } from "./snapshot.js";
 
 /** An acknowledgement for the run at hand: a guard, everywhere or for one group of the spec. */
 export interface Allowance {
@@ -30,7 +31,18 @@ export interface ProviderDiff {
   readonly identities: Identities;
   /** The account that the credentials act as. */
   readonly ownAccount?: string;
+  readonly recollection?: Recollection;
   readonly targets: readonly TargetDiff[];
+}
+
+/** What the guards ask of former runs. Absent: nothing is remembered. */
+export interface Recollection {
+  /** Whom the provider was last read as, when that was somebody else. */
+  readonly formerIdentity?: string;
+  /** Ids of groups that we created or adopted. */
+  readonly managed: ReadonlySet<string>;
+  /** Whether an invitation of ours was declined, or withdrawn by somebody there. */
+  readonly declined: (groupId: string, account: string) => boolean;
 }
 
 /** What the guards need to know besides the differences. */
@@ -140,12 +152,16 @@ function hold(
 }
 
 function isAcknowledged({ diff }: Ledger, guard: GuardName, { allow }: GuardOptions): boolean {
-  const { group } = diff.target;
-  return !UNLIFTABLE.includes(guard) && allow.some((each) => each.guard === guard && (each.group ?? group) === group);
+  return !UNLIFTABLE.includes(guard) && isAllowed(guard, diff.target.group, allow);
+}
+
+/** Whether a guard is acknowledged for a group of the spec, or everywhere. */
+export function isAllowed(guard: GuardName, group: string | undefined, allow: readonly Allowance[]): boolean {
+  return allow.some((each) => each.guard === guard && (each.group ?? group) === group);
 }
 
 function guardTarget(ledger: Ledger, provider: ProviderDiff, options: GuardOptions): void {
-  const { target, reading, unresolved } = ledger.diff;
+  const { reading, unresolved } = ledger.diff;
   if (reading.state !== "found") return;
   const { group, evidence } = reading.snapshot;
 
@@ -177,6 +193,16 @@ function guardTarget(ledger: Ledger, provider: ProviderDiff, options: GuardOptio
     options,
     `Deleting "${group.name}" takes it from its ${ledger.members.length} members, and what was shared with it may be lost for good.`,
   );
+  const former = provider.recollection?.formerIdentity;
+  if (former !== undefined) {
+    hold(
+      ledger,
+      pending(ledger, isLossOrDelete),
+      "changed-scope",
+      options,
+      `${provider.provider} was last read as ${former} and is read as somebody else now, so who is missing may only be out of sight.`,
+    );
+  }
   if (!evidence.complete) {
     hold(
       ledger,
@@ -204,7 +230,18 @@ function guardTarget(ledger: Ledger, provider: ProviderDiff, options: GuardOptio
 
   guardProtected(ledger, provider, options);
 
-  if (reading.matchedBy !== "id" && !target.adopt) {
+  const declined = pending(
+    ledger,
+    ({ type, account }) => type === "member.add" && provider.recollection?.declined(group.id, account ?? "") === true,
+  );
+  hold(
+    ledger,
+    declined,
+    "declined-invitation",
+    options,
+    "Was invited before, and has declined or was taken off the list there; nobody is asked again unasked.",
+  );
+  if (!isOurs(reading, provider)) {
     hold(
       ledger,
       pending(ledger, isLossOrDelete),
@@ -215,6 +252,15 @@ function guardTarget(ledger: Ledger, provider: ProviderDiff, options: GuardOptio
   }
   guardRoles(ledger, provider, options);
   guardEmptyGroup(ledger, provider, options);
+}
+
+/** Whether a group is ours to manage: pinned, adopted by the spec, or remembered as created or adopted. */
+export function isOurs(
+  reading: Extract<TargetReading, { state: "found" }>,
+  { recollection }: Pick<ProviderDiff, "recollection">,
+): boolean {
+  const { target, matchedBy, snapshot } = reading;
+  return matchedBy === "id" || target.adopt || recollection?.managed.has(snapshot.group.id) === true;
 }
 
 function guardProtected(ledger: Ledger, provider: ProviderDiff, options: GuardOptions): void {
@@ -282,6 +328,19 @@ function guardRoom(ledger: Ledger, { capabilities }: ProviderDiff, options: Guar
   for (const role of ["manager", "owner"] as const) {
     const max = capabilities.roles[role]?.max.value ?? null;
     if (max === null) continue;
+    const { reading } = ledger.diff;
+    if (reading.state === "found" && !reading.snapshot.evidence.complete) {
+      // Whoever has the role may be out of sight.
+      const message = `The reading is not whole: ${reading.snapshot.evidence.because}. Where a group has room for ${max} ${role}, giving the role could take it from somebody who was not seen; run again.`;
+      lessen(
+        ledger,
+        pending(ledger, (change) => isGainOf(role, change)),
+        "incomplete-reading",
+        options,
+        message,
+      );
+      continue;
+    }
     const leaving = new Set(pending(ledger, (change) => isLossOf(role, change)).map(({ account }) => account));
     const staying = ledger.members.filter((member) => member.role === role && !leaving.has(member.account));
     const gains = pending(ledger, (change) => isGainOf(role, change));
@@ -294,13 +353,24 @@ function guardRoom(ledger: Ledger, { capabilities }: ProviderDiff, options: Guar
     );
     const room = `${max} ${role}${max === 1 ? "" : "s"}`;
     const message = `The group has room for ${room}, and ${keepers} would lose the role to ${listed(over.map(({ person, account }) => person ?? account ?? ""))}.`;
-    hold(ledger, over, "role-loss", options, message);
-    for (const change of over) {
-      const held = ledger.held.get(change);
-      if (!held || change.type !== "member.add") continue;
-      ledger.held.set(change, { ...held, type: "member.update", previousRole: "member" });
-      ledger.lessened.set(change, { ...change, role: "member" });
-    }
+    lessen(ledger, over, "role-loss", options, message);
+  }
+}
+
+/** Holds a role back; whoever would have come with it comes without. */
+function lessen(
+  ledger: Ledger,
+  changes: readonly Change[],
+  guard: GuardName,
+  options: GuardOptions,
+  message: string,
+): void {
+  hold(ledger, changes, guard, options, message);
+  for (const change of changes) {
+    const held = ledger.held.get(change);
+    if (!held || change.type !== "member.add") continue;
+    ledger.held.set(change, { ...held, type: "member.update", previousRole: "member" });
+    ledger.lessened.set(change, { ...change, role: "member" });
   }
 }
 

@@ -9,7 +9,7 @@ const PLAN_LIFE_MS = 24 * 60 * 60 * 1000;
 /** The plan of a run. */
 export function buildPlan(
   providers: readonly ProviderPlan[],
-  facts: { readonly specDigest: string; readonly toolVersion: string; readonly now: Date },
+  facts: Pick<Plan, "specDigest" | "toolVersion" | "undoes"> & { readonly now: Date },
 ): Plan {
   const changes = providers.flatMap((provider) => provider.changes);
   const count = (is: (change: Change) => boolean) => changes.filter(is).length;
@@ -23,6 +23,7 @@ export function buildPlan(
     expiresAt: new Date(facts.now.getTime() + PLAN_LIFE_MS).toISOString(),
     toolVersion: facts.toolVersion,
     specDigest: facts.specDigest,
+    ...(facts.undoes !== undefined && { undoes: facts.undoes }),
     status: held > 0 || unresolved > 0 || unplanned ? "held" : changes.length > 0 ? "changes" : "in-sync",
     summary: {
       create: count(({ type }) => type === "group.create"),

@@ -7,6 +7,7 @@
  * each other; one that fails never stops the others.
  */
 import { randomUUID } from "node:crypto";
+import { setTimeout as sleep } from "node:timers/promises";
 import { groupBy } from "../collections.js";
 import { GroupSyncError, isGroupSyncError, summarizeError } from "../errors.js";
 import { confirmPins, resolvePeople } from "../identity.js";
@@ -24,22 +25,44 @@ import type {
   Target,
   Unresolved,
 } from "../model.js";
-import type { GroupProvider } from "../provider.js";
+import type { AccessReport, CallContext, Capabilities, GroupProvider } from "../provider.js";
+import type { State } from "../state/state.js";
 import { toolVersion } from "../version.js";
 import { applyChanges } from "./apply.js";
 import { releaseApproved } from "./approve.js";
 import { estimateCost } from "./batch.js";
 import { diffTarget, type TargetDiff } from "./diff.js";
 import { createMeter, type Meter, type SyncEvent } from "./events.js";
-import { type Allowance, guardChanges, matchesGlob, type ProviderDiff } from "./guard.js";
+import { type Allowance, guardChanges, isAllowed, isOurs, matchesGlob, type ProviderDiff } from "./guard.js";
+import {
+  type BrokenRun,
+  concludeRun,
+  createJournal,
+  findBrokenRuns,
+  findDeclined,
+  type HeldLease,
+  holdLease,
+  mayShowLate,
+  NO_MEMORY,
+  type ProviderMemory,
+  recall,
+  rememberAnswers,
+  rememberReport,
+} from "./memory.js";
 import { buildPlan, digestMembers, parsePlan } from "./plan.js";
 import { buildReport, listOutcomes, listResidual, type ProviderResult } from "./report.js";
 import { readGroupWhole, readTargets, type TargetReading } from "./snapshot.js";
+import { diffDeed, listDeeds } from "./undo.js";
 import { verifyChanges } from "./verify.js";
 
 /** What a run may be told. */
 export interface RunOptions {
   readonly providers: readonly GroupProvider[];
+  /**
+   * Where runs are remembered: history, undo, ownership, adoption, invitations. While a run may write, it holds the
+   * lease on every account that it was given; another run there ends with `busy`. Absent: nothing is remembered.
+   */
+  readonly state?: State;
   readonly signal?: AbortSignal;
   readonly onEvent?: (event: SyncEvent) => void;
   /** The clock. @default () => new Date() */
@@ -69,13 +92,48 @@ export interface ReconcileOptions extends PlanOptions {
   readonly confirm?: (plan: Plan) => boolean | Promise<boolean>;
 }
 
-/** Everything that is known of one provider once it has been read. */
-interface ProviderDraft {
+/** Which run to take back. */
+export interface UndoOptions extends ReconcileOptions {
+  readonly state: State;
+  /** A run's id, or enough of its beginning to tell it from others. */
+  readonly runId: string;
+}
+
+/** One run, from its first request to its report. */
+interface Run {
+  readonly runId: string;
+  readonly options: RunOptions;
+  readonly now: () => Date;
+  readonly onEvent: (event: SyncEvent) => void;
+  /** The right to write, while there is a state to hold it in. */
+  lease?: HeldLease;
+}
+
+/** A provider once it has been asked who we are there. */
+interface Access {
   readonly provider: GroupProvider;
   readonly meter: Meter;
-  readonly identity: string;
+  readonly context: CallContext;
+  readonly report?: AccessReport;
+  readonly error?: GroupSyncError;
+}
+
+/** What is to be planned: places, and what differs there. */
+interface Work {
+  readonly targets: readonly Target[];
+  /** Absent: compared with the spec. */
+  readonly diff?: (reading: TargetReading, capabilities: Capabilities) => TargetDiff;
+  /** The run that is taken back. */
+  readonly undoes?: string;
+}
+
+/** Everything that is known of one provider once it has been read. */
+interface ProviderDraft {
+  readonly access: Access;
   readonly diff?: ProviderDiff;
   readonly readings: readonly TargetReading[];
+  /** What is told besides, such as what became of a run that died. */
+  readonly notes?: readonly string[];
   readonly error?: GroupSyncError;
 }
 
@@ -87,17 +145,20 @@ interface PlannedRun {
 
 /** Plans: says what would change, what is held and why, and what it would cost. Writes nothing. */
 export async function createPlan(options: PlanOptions): Promise<Plan> {
-  return (await planRun(options)).plan;
+  const run = beginRun(options);
+  const work = workOf(options);
+  return (await planRun(work, await askAccess(work, run, options), run, options)).plan;
 }
 
 /**
  * Applies a plan, fresh or from a file. Every group is looked at again first: one that has moved since the plan was
- * made is left out, and the report says so. Held changes go along where the plan carries a valid approval. Throws `plan-invalid` when the plan was changed, is too old, or was made
- * for another account of the provider.
+ * made is left out, and the report says so. Held changes go along where the plan carries a valid approval. Throws
+ * `plan-invalid` when the plan was changed, is too old, or was made for another account of the provider; `busy` when
+ * another run is at work on the same accounts.
  */
 export async function applyPlan(plan: Plan, options: RunOptions): Promise<Report> {
-  const now = options.now ?? (() => new Date());
-  const checked = parsePlan(plan, now());
+  const run = beginRun(options);
+  const checked = parsePlan(plan, run.now());
   const missing = checked.providers.filter(({ id }) => !options.providers.some((provider) => provider.id === id));
   if (missing.length > 0) {
     throw new GroupSyncError(
@@ -106,48 +167,195 @@ export async function applyPlan(plan: Plan, options: RunOptions): Promise<Report
     );
   }
   const capabilities = new Map(options.providers.map((provider) => [provider.id, provider.capabilities]));
-  const released = releaseApproved(checked, (id) => capabilities.get(id), now());
-  return executePlan(released, options, undefined);
+  const released = releaseApproved(checked, (id) => capabilities.get(id), run.now());
+  const identities = released.providers.map(({ identity }) => identity);
+  return whileHolding(identities, run, () => executePlan(released, run, undefined));
 }
 
-/** The whole line: plans, applies, verifies. */
+/** The whole line: plans, applies, verifies. Throws `busy` when another run is at work on the same accounts. */
 export async function reconcile(options: ReconcileOptions): Promise<Report> {
-  const planned = await planRun(options);
-  const agreed = options.dryRun !== true && ((await options.confirm?.(planned.plan)) ?? true);
-  if (!agreed) return reportOnly(planned, options);
-  // Someone was asked, so time has passed: look again before writing.
-  return executePlan(planned.plan, options, options.confirm ? undefined : planned);
+  return runWork(workOf(options), options);
 }
 
-async function planRun(options: PlanOptions): Promise<PlannedRun> {
-  const { spec } = options;
-  const now = options.now?.() ?? new Date();
-  const onEvent = options.onEvent ?? (() => {});
-  const targets = groupBy(narrow(spec.targets, options.only), ({ provider }) => provider);
-  checkTargets([...targets.values()].flat(), options);
-  const drafts = await Promise.all(
-    options.providers
-      .filter(({ id }) => targets.has(id))
-      .map((provider) => draftProvider(provider, targets.get(provider.id) ?? [], options, now, onEvent)),
+/**
+ * Takes a run back: plans the inverse of what it did, guarded as everything else, and then as {@link reconcile}. Throws
+ * `options-invalid` when there is no such run, or when it has not come to its end.
+ */
+export async function undo(options: UndoOptions): Promise<Report> {
+  return runWork(await undoWork(options), options);
+}
+
+/** The plan of {@link undo}. Writes nothing. */
+export async function createUndoPlan(options: Omit<UndoOptions, "dryRun" | "confirm">): Promise<Plan> {
+  const run = beginRun(options);
+  const work = await undoWork(options);
+  return (await planRun(work, await askAccess(work, run, options), run, options)).plan;
+}
+
+async function runWork(work: Work, options: ReconcileOptions): Promise<Report> {
+  const run = beginRun(options);
+  const accesses = await askAccess(work, run, options);
+  const carryOut = async () => {
+    const planned = await planRun(work, accesses, run, options);
+    const agreed = options.dryRun !== true && ((await options.confirm?.(planned.plan)) ?? true);
+    if (!agreed) return reportOnly(planned, run);
+    // Someone was asked, so time has passed: look again before writing.
+    return executePlan(planned.plan, run, options.confirm ? undefined : planned);
+  };
+  if (options.dryRun) return carryOut();
+  return whileHolding(
+    accesses.map(({ report }) => report?.identity ?? ""),
+    run,
+    carryOut,
   );
-  const diffs = drafts.flatMap(({ diff }) => (diff ? [diff] : []));
+}
+
+function beginRun(options: RunOptions): Run {
+  return {
+    runId: `run-${randomUUID()}`,
+    options,
+    now: options.now ?? (() => new Date()),
+    onEvent: options.onEvent ?? (() => {}),
+  };
+}
+
+/** Does something that may write while nobody else may. Without a state there is nobody to agree with. */
+async function whileHolding<T>(identities: readonly string[], run: Run, act: () => Promise<T>): Promise<T> {
+  const { state } = run.options;
+  if (!state) return act();
+  run.lease = await holdLease(state, identities, run.runId);
+  try {
+    return await act();
+  } finally {
+    await run.lease.release();
+  }
+}
+
+function workOf(options: PlanOptions): Work {
+  const targets = narrow(options.spec.targets, options.only);
+  checkTargets(targets, options);
+  return { targets };
+}
+
+async function undoWork({ state, runId, spec, only, providers }: UndoOptions): Promise<Work> {
+  const past = await state.run(runId);
+  if (!past) {
+    throw new GroupSyncError("options-invalid", `There is no run ${runId} in the state.`, {
+      hint: "group-sync history lists them.",
+    });
+  }
+  if (!past.report) {
+    throw new GroupSyncError(
+      "options-invalid",
+      `${past.record.runId} has not come to its end, so nobody knows yet what it did.`,
+      {
+        hint: "The next group-sync apply finds out; then it can be taken back.",
+      },
+    );
+  }
+  const deeds = listDeeds(past.report, spec);
+  const byPlace = new Map(deeds.map((deed) => [placeOf(deed.target), deed]));
+  const targets = narrow(
+    deeds.map(({ target }) => target),
+    only,
+  );
+  const known = new Set(providers.map(({ id }) => id));
+  const missing = new Set(targets.map(({ provider }) => provider).filter((id) => !known.has(id)));
+  if (missing.size > 0) {
+    throw new GroupSyncError(
+      "options-invalid",
+      `That run wrote to ${[...missing].join(", ")}, which the spec does not have.`,
+    );
+  }
+  return {
+    targets,
+    undoes: past.record.runId,
+    diff: (reading, capabilities) => {
+      const deed = byPlace.get(placeOf(reading.target)) ?? { target: reading.target, outcomes: [] };
+      return diffDeed(deed, reading, capabilities);
+    },
+  };
+}
+
+function placeOf({ provider, group }: Target): string {
+  return JSON.stringify([provider, group]);
+}
+
+/** Asks each provider who we are there. A failure is its own: it comes back with the error. */
+function askAccess(work: Work, run: Run, options: RunOptions): Promise<readonly Access[]> {
+  const wanted = new Set(work.targets.map(({ provider }) => provider));
+  return Promise.all(
+    options.providers
+      .filter(({ id }) => wanted.has(id))
+      .map(async (provider): Promise<Access> => {
+        const meter = createMeter(run.onEvent, () => run.lease?.check());
+        const context = meter.context(options.signal);
+        try {
+          return { provider, meter, context, report: await provider.checkAccess(context) };
+        } catch (error) {
+          if (isGroupSyncError(error, "cancelled") || !isGroupSyncError(error)) throw error;
+          return { provider, meter, context, error };
+        }
+      }),
+  );
+}
+
+async function planRun(work: Work, accesses: readonly Access[], run: Run, options: PlanOptions): Promise<PlannedRun> {
+  const { spec } = options;
+  const now = run.now();
+  const byProvider = groupBy(work.targets, ({ provider }) => provider);
+  const broken = options.state && run.lease ? await findBrokenRuns(options.state, run.lease.lease) : [];
+  const drafts = await Promise.all(
+    accesses.map((access) =>
+      draftProvider(access, { ...work, targets: byProvider.get(access.provider.id) ?? [] }, broken, run, options),
+    ),
+  );
+  const concluded = options.state ? await concludeRuns(broken, drafts, options.state, run) : drafts;
+  const diffs = concluded.flatMap(({ diff }) => (diff ? [diff] : []));
+  const allow = options.allow ?? [];
   const guarded = new Map(
     guardChanges(diffs, {
       guards: { ...spec.guards, ...options.guards },
       people: spec.people,
-      allow: options.allow ?? [],
+      allow,
       removals: options.removals ?? true,
     }).map((result) => [result.provider, result]),
   );
-  const providers = drafts.map((draft): ProviderPlan => {
-    const { changes = [], held = [] } = guarded.get(draft.provider.id) ?? {};
-    return planProvider(draft, changes, held);
+  const providers = concluded.map((draft): ProviderPlan => {
+    const { changes = [], held = [] } = guarded.get(draft.access.provider.id) ?? {};
+    return planProvider(draft, changes, held, allow);
   });
-  return {
-    plan: buildPlan(providers, { specDigest: spec.digest, toolVersion, now }),
-    snapshots: new Map(drafts.map((draft) => [draft.provider.id, snapshotsOf(draft)])),
-    meters: new Map(drafts.map(({ provider, meter }) => [provider.id, meter])),
+  const facts = {
+    specDigest: spec.digest,
+    toolVersion,
+    now,
+    ...(work.undoes !== undefined && { undoes: work.undoes }),
   };
+  return {
+    plan: buildPlan(providers, facts),
+    snapshots: new Map(drafts.map((draft) => [draft.access.provider.id, snapshotsOf(draft)])),
+    meters: new Map(accesses.map(({ provider, meter }) => [provider.id, meter])),
+  };
+}
+
+/** Settles runs that died, as far as their groups have been read now, and says so. */
+async function concludeRuns(
+  broken: readonly BrokenRun[],
+  drafts: readonly ProviderDraft[],
+  state: State,
+  run: Run,
+): Promise<readonly ProviderDraft[]> {
+  const readings = new Map(drafts.map(({ access, readings: found }) => [access.provider.id, found]));
+  const notes: string[] = [];
+  for (const each of broken) {
+    const report = concludeRun(each, readings, run.now());
+    if (!report) continue;
+    await rememberReport(state, each.plan, report);
+    notes.push(
+      `${each.runId} of ${each.startedAt} did not come to its end: ${report.summary.applied + report.summary.pending} of its changes were made, ${report.summary.skipped} were not`,
+    );
+  }
+  return notes.length === 0 ? drafts : drafts.map((draft, index) => (index === 0 ? { ...draft, notes } : draft));
 }
 
 function narrow(targets: readonly Target[], only: PlanOptions["only"]): readonly Target[] {
@@ -175,7 +383,7 @@ function checkTargets(targets: readonly Target[], options: PlanOptions): void {
     );
   }
   const owned = targets.find(({ mode }) => mode === "owned");
-  if (owned) {
+  if (owned && !options.state) {
     throw new GroupSyncError(
       "unsupported",
       `${owned.group} at ${owned.provider} has mode "owned", which needs to remember what was added.`,
@@ -188,29 +396,44 @@ function checkTargets(targets: readonly Target[], options: PlanOptions): void {
 
 /** Resolves, reads and compares one provider. Its failure is its own: it comes back as a draft with an error. */
 async function draftProvider(
-  provider: GroupProvider,
-  targets: readonly Target[],
-  { spec, signal }: PlanOptions,
-  now: Date,
-  onEvent: (event: SyncEvent) => void,
+  access: Access,
+  work: Work,
+  broken: readonly BrokenRun[],
+  run: Run,
+  { spec, signal, state, allow = [] }: PlanOptions,
 ): Promise<ProviderDraft> {
-  const meter = createMeter(onEvent);
-  const context = meter.context(signal);
+  const { provider, context, report } = access;
   const { id, capabilities } = provider;
+  const { targets } = work;
+  if (!report) return { access, readings: [], ...(access.error && { error: access.error }) };
   try {
-    const access = await provider.checkAccess(context);
-    onEvent({ type: "phase", provider: id, phase: "resolve" });
+    const scope = { provider: id, identity: report.identity };
+    let memory = state ? await recall(state, scope) : NO_MEMORY;
+    if (broken.some((each) => mayShowLate(each, id, capabilities.invitations.value))) {
+      // What a dead run had sent may show only now; sent once more it would be there twice.
+      await sleep(run.options.verifyMs ?? capabilities.consistencyMs.value, undefined, signal ? { signal } : {});
+    }
+    run.onEvent({ type: "phase", provider: id, phase: "resolve" });
     const wanted = new Set(targets.flatMap(({ members }) => members.map(({ person }) => person)));
     const isProtected = createProtection(targets.flatMap(({ guards }) => guards.protect));
     const people = Object.values(spec.people).filter((person) => wanted.has(person.id) || isProtected(person));
     let identities = await resolvePeople(people, provider, context);
 
-    onEvent({ type: "phase", provider: id, phase: "read" });
-    const readings = await readTargets(targets, provider, context, (done, total) =>
-      onEvent({ type: "progress", provider: id, phase: "read", done, total }),
+    run.onEvent({ type: "phase", provider: id, phase: "read" });
+    const readings = stampReadings(
+      await readTargets(targets, provider, context, (done, total) =>
+        run.onEvent({ type: "progress", provider: id, phase: "read", done, total }),
+      ),
+      report.identity,
     );
-    const today = now.toISOString().slice(0, 10);
-    const compare = () => readings.map((reading) => diffTarget(reading, identities, capabilities, today));
+    memory = findDeclined(memory, readings);
+    if (state && run.lease) await rememberAnswers(state, scope, readings);
+    const today = run.now().toISOString().slice(0, 10);
+    const compare = () =>
+      readings.map(
+        (reading) =>
+          work.diff?.(reading, capabilities) ?? diffTarget(reading, identities, capabilities, today, memory.isOurs),
+      );
     let diffs = compare();
     const doubtful = pinsToConfirm(diffs, readings, capabilities.lookup.keysPerCall.value > 1);
     if (doubtful.length > 0) {
@@ -218,18 +441,48 @@ async function draftProvider(
       diffs = compare();
     }
     const guards = spec.providers.find((entry) => entry.id === id)?.guards ?? spec.guards;
-    const own = access.ownAccount === undefined ? {} : { ownAccount: access.ownAccount };
+    const own = report.ownAccount === undefined ? {} : { ownAccount: report.ownAccount };
+    const { formerIdentity, ...recollection } = memory;
+    // Acknowledged for one group, it is still another account for all others.
+    const isNew = formerIdentity !== undefined && !isAllowed("changed-scope", undefined, allow);
+    const recalled = { ...recollection, ...(isNew && { formerIdentity }) };
     return {
-      provider,
-      meter,
-      identity: access.identity,
+      access,
       readings,
-      diff: { provider: id, capabilities, guards, identities, ...own, targets: diffs },
+      diff: {
+        provider: id,
+        capabilities,
+        guards,
+        identities,
+        ...own,
+        recollection: recalled,
+        targets: diffs.map((diff) => noteContested(diff, memory.isOurs)),
+      },
     };
   } catch (error) {
     if (isGroupSyncError(error, "cancelled") || !isGroupSyncError(error)) throw error;
-    return { provider, meter, identity: "", readings: [], error };
+    return { access, readings: [], error };
   }
+}
+
+/** Each reading says as whom it was made. */
+function stampReadings(readings: readonly TargetReading[], readAs: string): readonly TargetReading[] {
+  return readings.map((reading) =>
+    reading.state === "found"
+      ? { ...reading, snapshot: { ...reading.snapshot, evidence: { ...reading.snapshot.evidence, readAs } } }
+      : reading,
+  );
+}
+
+/** Whom we added and who is gone again was taken out by somebody else, who may do so each time. */
+function noteContested(diff: TargetDiff, isOurs: ProviderMemory["isOurs"]): TargetDiff {
+  const again = diff.changes.filter(
+    ({ type, groupId, account }) => type === "member.add" && groupId !== undefined && isOurs(groupId, account ?? ""),
+  );
+  if (again.length === 0) return diff;
+  const who = again.length === 1 ? (again[0]?.person ?? again[0]?.account) : `${again.length} people`;
+  const note = `${diff.target.group}: ${who} had been added from here and ${again.length === 1 ? "was" : "were"} taken out there since; if something else manages this group too, the two undo each other`;
+  return { ...diff, notes: [...diff.notes, note] };
 }
 
 /**
@@ -254,23 +507,31 @@ function pinsToConfirm(
   return [...new Set(doubtful.flatMap(({ person }) => (person === undefined ? [] : [person])))];
 }
 
-function planProvider(draft: ProviderDraft, changes: readonly Change[], held: ProviderPlan["held"]): ProviderPlan {
-  const { provider, diff, readings } = draft;
+function planProvider(
+  draft: ProviderDraft,
+  changes: readonly Change[],
+  held: ProviderPlan["held"],
+  allow: readonly Allowance[],
+): ProviderPlan {
+  const { diff, readings } = draft;
+  const { provider, report, meter } = draft.access;
+  const former = diff?.recollection?.formerIdentity;
   return {
     id: provider.id,
     type: provider.type,
-    identity: draft.identity,
+    identity: report?.identity ?? "",
+    ...(former !== undefined && { formerIdentity: former }),
     changes,
     held,
     unresolved: diff ? listUnresolved(diff) : [],
     problems: readings.flatMap((reading) =>
       reading.state === "problem" ? [{ group: reading.target.group, message: reading.message }] : [],
     ),
-    groups: readings.flatMap(preconditionOf),
-    notes: diff ? listNotes(diff) : [],
+    groups: readings.flatMap((reading) => preconditionOf(reading, diff, allow)),
+    notes: [...(draft.notes ?? []), ...(diff ? listNotes(diff) : [])],
     cost: estimateCost(changes, provider.capabilities),
     ...(draft.error && { error: summarizeError(draft.error) }),
-    calls: draft.meter.counts(),
+    calls: meter.counts(),
   };
 }
 
@@ -297,7 +558,11 @@ function listNotes({ targets }: ProviderDiff): readonly string[] {
   });
 }
 
-function preconditionOf(reading: TargetReading): readonly Precondition[] {
+function preconditionOf(
+  reading: TargetReading,
+  diff: ProviderDiff | undefined,
+  allow: readonly Allowance[],
+): readonly Precondition[] {
   if (reading.state === "problem") return [];
   const { group, name } = reading.target;
   if (reading.state === "absent") return [{ group, name, memberCount: 0 }];
@@ -311,6 +576,7 @@ function preconditionOf(reading: TargetReading): readonly Precondition[] {
       membersDigest: digestMembers(snapshot.members),
       memberCount: snapshot.members.length,
       evidence: snapshot.evidence,
+      ...((isOurs(reading, diff ?? {}) || isAllowed("adoption", group, allow)) && { ours: true }),
     },
   ];
 }
@@ -324,29 +590,44 @@ function snapshotsOf({ readings }: ProviderDraft): ReadonlyMap<string, Snapshot>
 }
 
 /** Applies and verifies all providers of a plan side by side. Without a fresh reading, the groups are read again first. */
-async function executePlan(plan: Plan, options: RunOptions, fresh: PlannedRun | undefined): Promise<Report> {
-  const now = options.now ?? (() => new Date());
-  const startedAt = now();
-  const results = await Promise.all(
+async function executePlan(plan: Plan, run: Run, fresh: PlannedRun | undefined): Promise<Report> {
+  const { options, runId } = run;
+  const { state } = options;
+  const startedAt = run.now();
+  await state?.beginRun({ runId, planId: plan.planId, startedAt: startedAt.toISOString() }, plan);
+  const executed = await Promise.all(
     plan.providers.map(async (providerPlan): Promise<ProviderResult> => {
       const provider = options.providers.find(({ id }) => id === providerPlan.id);
-      const meter = fresh?.meters.get(providerPlan.id) ?? createMeter(options.onEvent ?? (() => {}));
+      const meter = fresh?.meters.get(providerPlan.id) ?? createMeter(run.onEvent, () => run.lease?.check());
       if (!provider || providerPlan.error) return failedResult(providerPlan, meter);
-      return executeProvider(providerPlan, provider, meter, fresh?.snapshots.get(provider.id), options);
+      return executeProvider(providerPlan, provider, meter, fresh?.snapshots.get(provider.id), run);
     }),
   );
-  return buildReport(results, { runId: `run-${randomUUID()}`, planId: plan.planId, startedAt, finishedAt: now() });
+  const facts = { runId, planId: plan.planId, ...(plan.undoes !== undefined && { undoes: plan.undoes }), startedAt };
+  const report = buildReport(executed, { ...facts, finishedAt: run.now() });
+  if (!state) return report;
+  try {
+    await rememberReport(state, plan, report);
+    await state.pruneRuns(RUNS_KEPT);
+    return report;
+  } catch (error) {
+    // What was done stays done; the next run finds it.
+    return { ...report, stateError: summarizeError(error) };
+  }
 }
+
+/** So many runs can be shown and taken back. */
+const RUNS_KEPT = 1000;
 
 async function executeProvider(
   plan: ProviderPlan,
   provider: GroupProvider,
   meter: Meter,
   fresh: ReadonlyMap<string, Snapshot> | undefined,
-  options: RunOptions,
+  run: Run,
 ): Promise<ProviderResult> {
-  const { signal } = options;
-  const onEvent = options.onEvent ?? (() => {});
+  const { onEvent, options } = run;
+  const { signal, state } = options;
   let current: Current;
   try {
     current = fresh ? { snapshots: fresh, moved: new Map() } : await recheck(plan, provider, meter, signal);
@@ -357,7 +638,12 @@ async function executeProvider(
   const changes = plan.changes.filter(({ group }) => !current.moved.has(group));
   const base = { provider, meter, before: current.snapshots, onEvent };
   onEvent({ type: "phase", provider: plan.id, phase: "apply" });
-  const { book, groupIds, stopped } = await applyChanges({ ...base, changes, ...(signal && { signal }) });
+  const { book, groupIds, stopped } = await applyChanges({
+    ...base,
+    changes,
+    ...(signal && { signal }),
+    ...(state && { journal: createJournal(state, run.runId, plan.id, run.lease?.lease) }),
+  });
 
   onEvent({ type: "phase", provider: plan.id, phase: "verify" });
   // After Ctrl-C what was done is still read back, once and not for long, so that the report can say it.
@@ -374,7 +660,7 @@ async function executeProvider(
     if (message !== undefined) book.set(change, { status: "skipped", error: { code: "conflict", message } });
   }
   onEvent({ type: "phase", provider: plan.id, phase: "done" });
-  const outcomes = listOutcomes(plan, book);
+  const outcomes = listOutcomes(plan, book, groupIds);
   return {
     report: {
       id: plan.id,
@@ -476,8 +762,8 @@ function stopOf(error: GroupSyncError): NonNullable<ProviderResult["stopped"]> {
 }
 
 /** The report of a run that wrote nothing: a dry run, or one that was not agreed to. */
-function reportOnly({ plan, meters }: PlannedRun, options: RunOptions): Report {
-  const now = options.now?.() ?? new Date();
+function reportOnly({ plan, meters }: PlannedRun, run: Run): Report {
+  const now = run.now();
   const reason = { code: "dry-run", message: "Nothing was written in this run." };
   const results = plan.providers.map((provider): ProviderResult => {
     const book = new Map(provider.changes.map((change) => [change, { status: "skipped" as const, error: reason }]));
@@ -489,5 +775,5 @@ function reportOnly({ plan, meters }: PlannedRun, options: RunOptions): Report {
       residual: listResidual(id, outcomes),
     };
   });
-  return buildReport(results, { runId: `run-${randomUUID()}`, planId: plan.planId, startedAt: now, finishedAt: now });
+  return buildReport(results, { runId: run.runId, planId: plan.planId, startedAt: now, finishedAt: now });
 }

@@ -10,13 +10,21 @@ export interface ProviderResult {
   readonly stopped?: { readonly message: string; readonly code: string; readonly retryAt?: number };
 }
 
-/** The outcomes of a provider: its changes as the book tells, and what was held. */
-export function listOutcomes(plan: ProviderPlan, book: Book): readonly Outcome[] {
+/**
+ * The outcomes of a provider: its changes as the book tells, and what was held. `groupIds`: the provider's ids by group
+ * of the spec, of those that were just created too.
+ */
+export function listOutcomes(
+  plan: ProviderPlan,
+  book: Book,
+  groupIds: ReadonlyMap<string, string> = new Map(),
+): readonly Outcome[] {
   const made = plan.changes.map((change): Outcome => {
     const { status, error } = book.get(change) ?? { status: "open" };
     // Nothing is left open by apply and verify; if it were, nobody could say how it ended.
     const ended = status === "open" || status === "sent" ? "unknown" : status;
-    return { ...change, status: ended, ...(error && { error }) };
+    const groupId = change.groupId ?? groupIds.get(change.group);
+    return { ...change, ...(groupId !== undefined && { groupId }), status: ended, ...(error && { error }) };
   });
   return [...made, ...plan.held.map((held): Outcome => ({ ...held, status: "held" }))];
 }
@@ -42,7 +50,7 @@ export function isUnaskedLoss({ unasked }: Residual): boolean {
 /** The report of the whole run. */
 export function buildReport(
   results: readonly ProviderResult[],
-  facts: { readonly runId: string; readonly planId: string; readonly startedAt: Date; readonly finishedAt: Date },
+  facts: Pick<Report, "runId" | "planId" | "undoes"> & { readonly startedAt: Date; readonly finishedAt: Date },
 ): Report {
   const summary: Record<OutcomeStatus, number> = {
     applied: 0,
@@ -63,6 +71,7 @@ export function buildReport(
     formatVersion: 1,
     runId: facts.runId,
     planId: facts.planId,
+    ...(facts.undoes !== undefined && { undoes: facts.undoes }),
     startedAt: facts.startedAt.toISOString(),
     finishedAt: facts.finishedAt.toISOString(),
     status: statusOf(reports, summary, residual),

@@ -241,7 +241,7 @@ function isOfBlankRecord({ requests }: Episode, { service }: Effect): boolean {
 }
 
 /** Two lists that were emptied together with their totals are as good as proof that there is nothing. */
-function isListBlank({ requests }: Episode, { service }: Effect): boolean {
+function isListBlank({ requests }: Episode, { service }: Pick<Effect, "service">): boolean {
   return requests.filter((request) => request.service === service && request.faulted === "empty-page").length > 1;
 }
 
@@ -603,7 +603,9 @@ function checkOutcome(scenario: Scenario, episode: Episode, oracle: Oracle, outc
   }
   // What was read back and found undone is undone; a lag that nobody knew of excuses.
   const lags = scenario.faults.some(({ kind }) => ["lag", "hang", "drip"].includes(kind)) && !episode.isCalm;
-  if (status !== "skipped" || error?.code !== "not-applied" || lags || oracle.isHidden(account ?? "", state)) return;
+  const blank = isListBlank(episode, { service });
+  if (status !== "skipped" || error?.code !== "not-applied" || lags || blank || oracle.isHidden(account ?? "", state))
+    return;
   if (type === "member.remove" && outcome.invitation === undefined && !member && group) {
     tell("the report is true", `${told}, but it is done`);
   }

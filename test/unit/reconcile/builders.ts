@@ -20,7 +20,7 @@ import type {
 import { GUARDS } from "../../../src/model.js";
 import type { Capabilities, Fact } from "../../../src/provider.js";
 import { diffTarget, effectiveRole, type TargetDiff } from "../../../src/reconcile/diff.js";
-import { guardChanges, parseAllowance } from "../../../src/reconcile/guard.js";
+import { guardChanges, parseAllowance, type Recollection } from "../../../src/reconcile/guard.js";
 import { matchTargets, type TargetReading } from "../../../src/reconcile/snapshot.js";
 import { memoryCapabilities } from "../../../src/testing/memory.js";
 
@@ -168,6 +168,9 @@ export interface Scene {
   readonly allow?: readonly string[];
   readonly removals?: boolean;
   readonly ownAccount?: string;
+  readonly recollection?: Partial<Recollection>;
+  /** Whether an account of a group was added by this installation; for mode `owned`. */
+  readonly isOurs?: (groupId: string, account: string) => boolean;
   /** Why the list of groups is not whole. */
   readonly listing?: string;
   readonly today?: string;
@@ -209,7 +212,7 @@ export function compare(scene: Scene): Compared {
     resolutions,
   );
   const readings = readingsOf(scene);
-  const diffs = readings.map((reading) => diffTarget(reading, identities, capabilities, today));
+  const diffs = readings.map((reading) => diffTarget(reading, identities, capabilities, today, scene.isOurs));
   const [guarded] = guardChanges(
     [
       {
@@ -218,6 +221,7 @@ export function compare(scene: Scene): Compared {
         guards: scene.providerGuards ?? noLimits,
         identities,
         ...(ownAccount !== undefined && { ownAccount }),
+        recollection: { managed: new Set(), declined: () => false, ...scene.recollection },
         targets: diffs,
       },
     ],

@@ -64,6 +64,12 @@ const scenes: Readonly<Record<GuardName, Scene>> = {
     allow: ["empty-group"],
   },
   "max-removals": shrink(2, 2, limits(50, 25)),
+  "changed-scope": { ...shrink(1, 1, noLimits), recollection: { formerIdentity: "another tenant" } },
+  "declined-invitation": {
+    wanted: [group("crew", { members: ["ada", "eve"] })],
+    there: [actual("crew", ["ada"])],
+    recollection: { declined: (_group, account) => account === "@eve" },
+  },
 };
 
 describe.each(GUARDS.map((guard) => [guard, scenes[guard]] as const))("%s", (guard, scene) => {
@@ -102,6 +108,14 @@ describe("messages say what was found, how much, and the limit", () => {
   it.each<[GuardName, string]>([
     ["foreign-group", '"crew" is kept by a directory (LDAP); its membership is decided elsewhere and is not touched.'],
     ["no-removals", "Removals are switched off for this run (--no-removals)."],
+    [
+      "changed-scope",
+      "lab was last read as another tenant and is read as somebody else now, so who is missing may only be out of sight. Acknowledge with --allow changed-scope:crew.",
+    ],
+    [
+      "declined-invitation",
+      "Was invited before, and has declined or was taken off the list there; nobody is asked again unasked. Acknowledge with --allow declined-invitation:crew.",
+    ],
     ["group-delete", 'Deleting "crew" takes it from its 1 members, and what was shared with it may be lost for good.'],
     [
       "incomplete-reading",
@@ -552,4 +566,37 @@ describe("what is typed", () => {
 it("held changes are counted by guard", () => {
   const { held } = compare(scenes["max-removals"]);
   expect(countByGuard(held)).toEqual(new Map([["max-removals", 2]]));
+});
+
+it("gives no role that has limited room on the word of a reading that is not whole, and adds the person without it", () => {
+  const scene: Scene = {
+    wanted: [group("crew", { members: ["ada"], managers: ["grace"] })],
+    there: [actual("crew", ["ada"], { incomplete: "page 2 failed" })],
+    capabilities: oneManager,
+  };
+  const { lines, heldLines } = compare(scene);
+  expect(lines).toEqual(["crew + grace"]);
+  expect(heldLines).toEqual(["incomplete-reading: crew ~ grace member → manager"]);
+  expect(compare({ ...scene, there: [actual("crew", ["ada"])] }).heldLines).toEqual([]);
+});
+
+describe("mode owned", () => {
+  const scene = (isOurs: Scene["isOurs"]): Scene => ({
+    wanted: [group("crew", { mode: "owned", members: ["ada"], managers: [] })],
+    there: [actual("crew", ["ada", "eve", "kim:manager"])],
+    ...(isOurs && { isOurs }),
+  });
+  it("takes away nothing that somebody else added", () => {
+    expect(compare(scene(undefined)).wishes).toEqual([]);
+  });
+  it("takes away what was added from here", () => {
+    expect(compare(scene((_group, account) => account === "@eve")).wishes).toEqual(["crew - eve"]);
+    expect(compare(scene(() => true)).wishes).toEqual(["crew - eve", "crew - kim as manager"]);
+  });
+});
+
+it("a group that is remembered as ours needs no adoption", () => {
+  const id = compare(scenes.adoption).held[0]?.groupId ?? "";
+  expect(compare({ ...scenes.adoption, recollection: { managed: new Set([id]) } }).held).toEqual([]);
+  expect(compare({ ...scenes.adoption, recollection: { managed: new Set(["another"]) } }).held).toHaveLength(1);
 });

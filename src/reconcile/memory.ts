@@ -1,0 +1,353 @@
+/**
+ * What a run knows of the runs before it, and what it writes down of itself.
+ *
+ * Without a state all of this is empty and everything else works the same: memory makes a run more careful (a changed
+ * scope, a declined invitation) or lets it go on by itself (a group that was adopted once); it never says what is so.
+ *
+ * Order of writing: the intent before each call, its outcome after; what was added once it has been read back; the
+ * report at the end. A process that dies in between leaves intents without outcomes, and the next run, which reads
+ * everything anyway, settles them.
+ */
+import { hostname } from "node:os";
+import { readlinkSync } from "node:fs";
+import { groupBy } from "../collections.js";
+import { GroupSyncError, isGroupSyncError } from "../errors.js";
+import type { Batch, Change, Outcome, Plan, ProviderId, ProviderPlan, ProviderReport, Report } from "../model.js";
+import type { JournalEntry, Lease, MembershipKey, Scope, State } from "../state/state.js";
+import { type Book, isSo, type Progress } from "./apply.js";
+import { buildReport, listOutcomes, listResidual } from "./report.js";
+import type { Recollection } from "./guard.js";
+import type { TargetReading } from "./snapshot.js";
+
+/** What is remembered of one provider, ready to be asked. */
+export interface ProviderMemory extends Recollection {
+  /** Whether this installation added the membership. */
+  readonly isOurs: (groupId: string, account: string) => boolean;
+  /** Invitations of ours that were open when last seen. */
+  readonly invited: readonly MembershipKey[];
+}
+
+/** What is recalled without a state. */
+export const NO_MEMORY: ProviderMemory = {
+  managed: new Set(),
+  isOurs: () => false,
+  declined: () => false,
+  invited: [],
+};
+
+/** Recalls what the store holds of a provider. */
+export async function recall(state: State, scope: Scope): Promise<ProviderMemory> {
+  const [former, groups, added, invitations] = await Promise.all([
+    state.lastIdentity(scope.provider),
+    state.managedGroups(scope),
+    state.ownedMemberships(scope),
+    state.invitations(scope),
+  ]);
+  const addedKeys = new Set(added.map(keyOf));
+  const gone = new Set(invitations.filter((each) => each.state === "gone").map(keyOf));
+  return {
+    ...(former !== undefined && former !== scope.identity && { formerIdentity: former }),
+    managed: new Set(groups.map(({ groupId }) => groupId)),
+    isOurs: (groupId, account) => addedKeys.has(keyOf({ groupId, account })),
+    declined: (groupId, account) => gone.has(keyOf({ groupId, account })),
+    invited: invitations.filter((each) => each.state === "pending"),
+  };
+}
+
+function keyOf({ groupId, account }: MembershipKey): string {
+  return JSON.stringify([groupId, account]);
+}
+
+/** What a reading says of invitations that were open when last seen: nobody is asked again after saying no. */
+export function findDeclined(recollection: ProviderMemory, readings: readonly TargetReading[]): ProviderMemory {
+  if (recollection.invited.length === 0) return recollection;
+  const whole = new Map(
+    readings.flatMap((reading) =>
+      reading.state === "found" && reading.snapshot.evidence.complete
+        ? [[reading.snapshot.group.id, new Set(reading.snapshot.members.map(({ account }) => account))] as const]
+        : [],
+    ),
+  );
+  const gone = new Set(
+    recollection.invited.filter(({ groupId, account }) => whole.get(groupId)?.has(account) === false).map(keyOf),
+  );
+  if (gone.size === 0) return recollection;
+  return {
+    ...recollection,
+    declined: (groupId, account) => recollection.declined(groupId, account) || gone.has(keyOf({ groupId, account })),
+  };
+}
+
+/** Writes down, before each call, what is about to be sent, and after it how it was answered. */
+export interface Journal {
+  /** Throws when it cannot be written, or when this run may not write any more; then nothing may be sent. */
+  readonly intend: (kind: Batch["kind"], changes: readonly Change[]) => Promise<number>;
+  readonly settle: (sequence: number, result: unknown) => Promise<void>;
+}
+
+/** The journal of one provider in one run. */
+export function createJournal(state: State, runId: string, provider: ProviderId, lease: Lease | undefined): Journal {
+  let last = 0;
+  return {
+    intend: async (kind, changes) => {
+      const sequence = ++last;
+      await state.recordIntent(runId, { provider, sequence, kind, changes }, lease);
+      return sequence;
+    },
+    settle: (sequence, result) => state.recordOutcome(runId, provider, sequence, outcomeOf(result)),
+  };
+}
+
+function outcomeOf(result: unknown): NonNullable<JournalEntry["outcome"]> {
+  if (!(result instanceof GroupSyncError)) return "answered";
+  return result.facts.outcomeUnknown ? "unknown" : "refused";
+}
+
+/** Writes down what a run came to: its report, and what is to be known of its groups from now on. */
+export async function rememberReport(state: State, plan: Plan, report: Report): Promise<void> {
+  for (const part of plan.providers) {
+    const outcomes = report.providers.find(({ id }) => id === part.id)?.outcomes ?? [];
+    if (!part.error) await rememberProvider(state, part, outcomes, report);
+  }
+  await state.endRun(report);
+}
+
+async function rememberProvider(
+  state: State,
+  plan: ProviderPlan,
+  outcomes: readonly Outcome[],
+  { runId, undoes, finishedAt }: Report,
+): Promise<void> {
+  const scope = { provider: plan.id, identity: plan.identity };
+  const made = outcomes.filter(({ status }) => ["applied", "pending", "already"].includes(status));
+  const keysOf = (wanted: (outcome: Outcome) => boolean): readonly MembershipKey[] =>
+    made.flatMap((outcome) => {
+      const { groupId, account } = outcome;
+      return wanted(outcome) && groupId !== undefined && account !== undefined ? [{ groupId, account }] : [];
+    });
+  const added = keysOf(({ type, status }) => type === "member.add" && status !== "already");
+  const removed = keysOf(({ type }) => type === "member.remove");
+  const invited = keysOf(({ type, status }) => type === "member.add" && status === "pending");
+  const joined = keysOf(({ type, status }) => type === "member.add" && status === "applied");
+  if (plan.formerIdentity === undefined) await state.rememberIdentity(scope);
+  const created = made.flatMap(({ type, group, groupId }) =>
+    type === "group.create" && groupId !== undefined ? [{ groupId, group, origin: "created" as const }] : [],
+  );
+  const adopted = plan.groups.flatMap(({ group, groupId, ours }) =>
+    ours && groupId !== undefined ? [{ groupId, group, origin: "adopted" as const }] : [],
+  );
+  const known = new Set((await state.managedGroups(scope)).map(({ groupId }) => groupId));
+  await state.rememberGroups(
+    scope,
+    [...created, ...adopted].filter(({ groupId }) => !known.has(groupId)),
+  );
+  // Who was put back had been added by whoever added them first.
+  if (undoes === undefined) await state.rememberAdded(scope, runId, added);
+  await state.forgetMemberships(scope, removed);
+  await state.rememberInvitations(
+    scope,
+    invited.map((key) => ({ ...key, state: "pending" as const, sentAt: finishedAt })),
+  );
+  await state.forgetInvitations(scope, [...joined, ...removed]);
+}
+
+/** Marks invitations that a whole reading does not show any more, and forgets those that were accepted. */
+export async function rememberAnswers(state: State, scope: Scope, readings: readonly TargetReading[]): Promise<void> {
+  const known = await state.invitations(scope);
+  if (known.length === 0) return;
+  const members = new Map(
+    readings.flatMap((reading) =>
+      reading.state === "found" && reading.snapshot.evidence.complete
+        ? [[reading.snapshot.group.id, new Map(reading.snapshot.members.map((each) => [each.account, each]))] as const]
+        : [],
+    ),
+  );
+  const seen = known.filter(({ groupId }) => members.has(groupId));
+  const memberOf = (key: MembershipKey) => members.get(key.groupId)?.get(key.account);
+  const accepted = seen.filter((key) => memberOf(key)?.state === "active");
+  const gone = seen.filter((key) => key.state === "pending" && memberOf(key) === undefined);
+  await state.forgetInvitations(scope, accepted);
+  await state.rememberInvitations(
+    scope,
+    gone.map((each) => ({ ...each, state: "gone" as const })),
+  );
+}
+
+/** A run that began and never came to its end: its process was killed, or its machine died. */
+export interface BrokenRun {
+  readonly runId: string;
+  readonly startedAt: string;
+  readonly plan: Plan;
+  readonly journal: readonly JournalEntry[];
+}
+
+const LOOK_BACK_RUNS = 50;
+
+/** Runs that did not come to their end and wrote to nothing but what the lease is on. */
+export async function findBrokenRuns(state: State, lease: Lease): Promise<readonly BrokenRun[]> {
+  const open = (await state.runs(LOOK_BACK_RUNS)).filter(({ finishedAt }) => finishedAt === undefined);
+  const broken: BrokenRun[] = [];
+  for (const { runId, startedAt } of open) {
+    const run = await state.run(runId);
+    if (run?.plan.providers.every(({ identity }) => identity === "" || lease.names.includes(identity))) {
+      broken.push({ runId, startedAt, plan: run.plan, journal: run.journal });
+    }
+  }
+  return broken;
+}
+
+/** Whether something was under way that may show only later, and must not be sent twice. */
+export function mayShowLate(run: BrokenRun, provider: ProviderId, sendsInvitations: boolean): boolean {
+  return run.journal.some(
+    (entry) =>
+      entry.provider === provider &&
+      entry.outcome !== "refused" &&
+      entry.changes.some(({ type }) => type === "group.create" || (sendsInvitations && type === "member.add")),
+  );
+}
+
+/**
+ * What became of a run that never came to its end, as read now. Undefined while a group that it was writing to has
+ * not been read.
+ */
+export function concludeRun(
+  run: BrokenRun,
+  readings: ReadonlyMap<ProviderId, readonly TargetReading[]>,
+  now: Date,
+): Report | undefined {
+  const reports: ProviderReport[] = [];
+  for (const plan of run.plan.providers) {
+    const byGroup = groupBy(readings.get(plan.id) ?? [], ({ target }) => target.group);
+    const intended = new Map(
+      run.journal
+        .filter((entry) => entry.provider === plan.id)
+        .flatMap((entry) => entry.changes.map((change) => [changeKey(change), entry] as const)),
+    );
+    const groupIds = new Map<string, string>();
+    const book: Book = new Map();
+    for (const change of plan.changes) {
+      if (!intended.has(changeKey(change))) {
+        book.set(change, {
+          status: "skipped",
+          error: { code: "stopped", message: "The run ended before this was sent." },
+        });
+        continue;
+      }
+      const [reading] = byGroup.get(change.group) ?? [];
+      if (!reading || reading.state === "problem") return undefined;
+      if (reading.state === "found") groupIds.set(change.group, reading.snapshot.group.id);
+      book.set(change, endOf(change, reading));
+    }
+    const outcomes = listOutcomes(plan, book, groupIds);
+    const { id, type, unresolved, problems, notes } = plan;
+    const calls = { read: 0, write: intended.size, retried: 0, throttledSeconds: 0 };
+    reports.push({ id, type, outcomes, unresolved, problems, notes, calls });
+  }
+  const message = "The process ended before the run did; what became of it was read by the run after it.";
+  return buildReport(
+    reports.map((report) => ({
+      report,
+      residual: listResidual(report.id, report.outcomes),
+      stopped: { message, code: "cancelled" },
+    })),
+    { runId: run.runId, planId: run.plan.planId, startedAt: new Date(run.startedAt), finishedAt: now },
+  );
+}
+
+const NOT_DONE = {
+  code: "not-applied",
+  message: "The process ended while this was sent, and a reading does not show it.",
+};
+
+function endOf(change: Change, reading: TargetReading): Progress {
+  const { state } = reading;
+  const done = state === "found" ? isSo(change, reading.snapshot) : change.type === "group.delete";
+  if (!done) return { status: "skipped", error: NOT_DONE };
+  const member = state === "found" && reading.snapshot.members.find(({ account }) => account === change.account);
+  return { status: change.type === "member.add" && member && member.state === "pending" ? "pending" : "applied" };
+}
+
+function changeKey({ type, group, account, role }: Change): string {
+  return JSON.stringify([type, group, account, role]);
+}
+
+/** A lease that is being renewed until it is given back. */
+export interface HeldLease {
+  readonly lease: Lease;
+  /** Throws `busy` once the lease may have run out, such as after the process was asleep. */
+  readonly check: () => void;
+  readonly release: () => Promise<void>;
+}
+
+/** A lease runs this long without being renewed. */
+const LEASE_MS = 30_000;
+
+/**
+ * Takes the right to write to these accounts, all or none. Throws `busy` when somebody else has it. The lease of a
+ * process of this machine that is not there any more is taken over at once, any other when it has run out.
+ */
+export async function holdLease(state: State, names: readonly string[], runId: string): Promise<HeldLease> {
+  const distinct = [...new Set(names)].filter((name) => name !== "").toSorted();
+  const holder = `${processName()}/${process.pid}/${runId}`;
+  let taken = performance.now();
+  let answer = await state.acquireLeases(distinct, holder, LEASE_MS);
+  for (let attempt = 0; "busy" in answer && attempt < distinct.length && isDead(answer.holder); attempt++) {
+    await state.releaseLeases({ names: [answer.name], holder: answer.holder, fence: answer.fence });
+    taken = performance.now();
+    answer = await state.acquireLeases(distinct, holder, LEASE_MS);
+  }
+  if ("busy" in answer) {
+    throw new GroupSyncError("busy", `Another run is at work on ${answer.name}; it has until ${answer.until}.`, {
+      hint: "Wait until it is done. If its machine has died, its turn ends by itself at that time.",
+    });
+  }
+  const lease = answer;
+  let lost = false;
+  const renew = async () => {
+    const before = performance.now();
+    if (await state.renewLeases(lease, LEASE_MS)) taken = before;
+    else lost = true;
+  };
+  const timer = setInterval(() => void renew().catch(() => undefined), LEASE_MS / 3);
+  timer.unref();
+  return {
+    lease,
+    check: () => {
+      // `performance.now` goes on while a process is stopped.
+      if (!lost && performance.now() - taken < LEASE_MS) return;
+      throw new GroupSyncError(
+        "busy",
+        "This run has lost its turn: it was asleep for too long. Nothing more is sent.",
+        {
+          hint: "Run again; what was done stays done.",
+        },
+      );
+    },
+    release: async () => {
+      clearInterval(timer);
+      await state.releaseLeases(lease).catch((error: unknown) => {
+        if (!isGroupSyncError(error)) throw error;
+      });
+    },
+  };
+}
+
+/** This machine, as far as process ids go: two containers of one name are two. */
+function processName(): string {
+  try {
+    return `${hostname()}/${readlinkSync("/proc/self/ns/pid").replace(/\D/g, "")}`;
+  } catch {
+    return `${hostname()}/0`;
+  }
+}
+
+function isDead(holder: string): boolean {
+  const [host, space, pid] = holder.split("/");
+  if (`${host}/${space}` !== processName() || !pid) return false;
+  try {
+    process.kill(Number(pid), 0);
+    return false;
+  } catch (error) {
+    return error instanceof Error && "code" in error && error.code === "ESRCH";
+  }
+}
