@@ -5,6 +5,7 @@
 import { chunk, groupBy } from "../collections.js";
 import type { Batch, Change, Cost, GroupRef, MemberEdit } from "../model.js";
 import type { Capabilities } from "../provider.js";
+import { coverPairs } from "./cover.js";
 
 /** A batch and the changes that it makes. */
 export interface PlannedBatch<B extends Batch = Batch> {
@@ -15,23 +16,39 @@ export interface PlannedBatch<B extends Batch = Batch> {
 /** A batch of memberships. */
 export type MembersBatch = Extract<Batch, { kind: "members" }>;
 
-/** The batches of one provider, phase by phase; within a phase, groups are independent of each other. */
-export interface BatchPlan {
+/** The batches that concern groups themselves. */
+export interface GroupBatches {
   readonly creates: readonly PlannedBatch<Extract<Batch, { kind: "group.create" }>>[];
   readonly updates: readonly PlannedBatch<Extract<Batch, { kind: "group.update" }>>[];
-  readonly members: readonly (readonly PlannedBatch<MembersBatch>[])[];
   readonly deletes: readonly PlannedBatch<Extract<Batch, { kind: "group.delete" }>>[];
+  /** Changes of members that no creation carries. */
+  readonly rest: readonly Change[];
 }
 
-/**
- * Batches for the changes of one provider. `refOf` names a group for a batch; groups that have still to be created
- * are made first, and their remaining members are batched once their id is known (see {@link buildMemberPhases}).
- */
+/** The batches of one provider, phase by phase; within a phase, groups are independent of each other. */
+export interface BatchPlan extends GroupBatches {
+  readonly members: readonly (readonly PlannedBatch<MembersBatch>[])[];
+}
+
+/** All batches for the changes of one provider. `refOf` names a group for a batch. */
 export function buildBatches(
   changes: readonly Change[],
   capabilities: Capabilities,
   refOf: (group: string) => GroupRef,
 ): BatchPlan {
+  const batches = buildGroupBatches(changes, capabilities, refOf);
+  return { ...batches, members: buildMemberPhases(batches.rest, capabilities, refOf) };
+}
+
+/**
+ * Batches that create, change and delete groups. Groups that have still to be created are made first, and their
+ * remaining members are batched once their id is known (see {@link buildMemberPhases}).
+ */
+export function buildGroupBatches(
+  changes: readonly Change[],
+  capabilities: Capabilities,
+  refOf: (group: string) => GroupRef,
+): GroupBatches {
   const onCreate = capabilities.groups.membersOnCreate.value;
   const carried = new Set<Change>();
   const addsOf = groupBy(
@@ -68,7 +85,7 @@ export function buildBatches(
     .filter((change) => change.type === "group.delete")
     .map((change) => ({ batch: { kind: "group.delete" as const, group: refOf(change.group) }, changes: [change] }));
   const rest = changes.filter((change) => change.type.startsWith("member.") && !carried.has(change));
-  return { creates, updates, members: buildMemberPhases(rest, capabilities, refOf), deletes };
+  return { creates, updates, deletes, rest };
 }
 
 /** Batches for member changes, phase by phase. A phase starts when the one before it has ended. */
@@ -121,9 +138,8 @@ function perGroup(
 }
 
 /**
- * Where one call takes people × groups, people who are wanted in the very same groups go together: such a product
- * has no pair that is not wanted. Someone with a role in one group and without it in another is two people here, as
- * a call gives one role in all of its groups. Used only where it needs fewer calls than going group by group.
+ * Where one call takes people × groups, as few products as {@link coverPairs} finds. Someone with a role in one group
+ * and without it in another is two people here, as a call gives one role in all of its groups.
  */
 function inFewestCalls(
   changes: readonly Change[],
@@ -131,24 +147,49 @@ function inFewestCalls(
   groupsPerCall: number,
   refOf: (group: string) => GroupRef,
 ): readonly PlannedBatch<MembersBatch>[] {
-  const simple = perGroup(changes, accountsPerCall, refOf);
-  if (groupsPerCall < 2) return simple;
-  const byAccount = groupBy(changes, ({ account, role, direct }) => JSON.stringify([account, role, direct]));
-  const bySignature = groupBy(byAccount.values(), (wanted) =>
-    JSON.stringify(wanted.map(({ group }) => group).toSorted()),
+  if (groupsPerCall < 2) return perGroup(changes, accountsPerCall, refOf);
+  const byGroup = groupBy(changes, ({ group }) => group);
+  const byPerson = new Map(
+    [...byGroup].map(([group, ofGroup]) => [group, new Map(ofGroup.map((change) => [personKey(change), change]))]),
   );
-  const products = [...bySignature.values()].flatMap((alike) => {
-    const groups = (alike[0] ?? []).map(({ group }) => group);
-    return chunk(groups, groupsPerCall).flatMap((someGroups) =>
-      chunk(alike, accountsPerCall).map((someAccounts) =>
-        membersBatch(
-          someGroups.map(refOf),
-          someAccounts.flat().filter(({ group }) => someGroups.includes(group)),
-        ),
-      ),
-    );
+  const pairs = changes.map((change) => [personKey(change), change.group] as const);
+  return coverPairs(pairs, { people: accountsPerCall, groups: groupsPerCall }).map(({ people, groups }) => {
+    const made = groups.flatMap((group) => people.flatMap((person) => byPerson.get(group)?.get(person) ?? []));
+    return membersBatch(groups.map(refOf), made);
   });
-  return products.length < simple.length ? products : simple;
+}
+
+function personKey({ account, role, direct }: Change): string {
+  return `${role ?? ""} ${direct ?? ""} ${account ?? ""}`;
+}
+
+/**
+ * Someone whom the batch would put into a group (or take out of it) without a change that says so; undefined when
+ * there is nobody. Looked at before each sending: a product of people × groups acts on every pair of it.
+ */
+export function findUnwanted(
+  { batch, changes }: PlannedBatch<MembersBatch>,
+  groupIdOf: (change: Change) => string | undefined,
+): { readonly account: string; readonly group: string } | undefined {
+  const wanted = new Map<string, Set<string | undefined>>();
+  for (const change of changes) {
+    const key = `${change.type} ${groupIdOf(change)}`;
+    const accounts = wanted.get(key);
+    if (accounts) accounts.add(change.account);
+    else wanted.set(key, new Set([change.account]));
+  }
+  for (const { id, name } of batch.groups) {
+    for (const [type, edits] of [
+      ["member.add", batch.add],
+      ["member.update", batch.update],
+      ["member.remove", batch.remove],
+    ] as const) {
+      const accounts = wanted.get(`${type} ${id}`);
+      const stranger = edits.find(({ account }) => !accounts?.has(account));
+      if (stranger) return { account: stranger.account, group: name };
+    }
+  }
+  return undefined;
 }
 
 /** One batch for changes that all concern all of the groups. */

@@ -3,7 +3,14 @@ import { describe, expect, it } from "vitest";
 import { chunk, groupBy } from "../../../src/collections.js";
 import type { Change, MemberEdit, Role } from "../../../src/model.js";
 import type { Capabilities } from "../../../src/provider.js";
-import { buildBatches, buildMemberPhases, estimateCost, type MembersBatch } from "../../../src/reconcile/batch.js";
+import {
+  buildBatches,
+  buildMemberPhases,
+  estimateCost,
+  findUnwanted,
+  type MembersBatch,
+  membersBatch,
+} from "../../../src/reconcile/batch.js";
 import { everything, fact, oneManager } from "./builders.js";
 
 const refOf = (group: string) => ({ id: `id-${group}`, name: group });
@@ -130,6 +137,18 @@ describe("several groups in one call", () => {
   it("goes group by group where that takes no more calls", () => {
     const changes = [add("a", "x"), add("a", "y"), add("b", "y"), add("b", "z")];
     expect(batchesOf(changes, able(100, 20)).map(({ batch }) => batch.groups.length)).toEqual([1, 1]);
+  });
+
+  it("are told apart from a call that reaches one pair too many", () => {
+    const idOf = ({ group }: Change) => `id-${group}`;
+    const changes = [add("a", "x"), add("a", "y"), add("b", "y")];
+    const tooWide = membersBatch([refOf("a"), refOf("b")], changes);
+    expect(findUnwanted(tooWide, idOf)).toEqual({ account: "x", group: "b" });
+    expect(findUnwanted({ ...tooWide, changes: [...changes, add("b", "x")] }, idOf)).toBeUndefined();
+    // A removal that is wanted does not allow an addition.
+    expect(findUnwanted({ ...tooWide, changes: [...changes, remove("b", "x")] }, idOf)).toBeDefined();
+    // A group without an id is not the group that the call names.
+    expect(findUnwanted(membersBatch([refOf("a")], [add("a", "x")]), () => undefined)).toBeDefined();
   });
 
   it("never gives the role of one group in another", () => {
