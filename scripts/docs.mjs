@@ -1,47 +1,67 @@
 // Writes the documents that are made of data: docs/coverage.md from docs/coverage.json, docs/capabilities.md from what
-// the adapters declare. Works on dist: build first. The tests under test/docs hold both against the sources.
+// the adapters declare, and the tables in docs/providers/*.md from docs/traps.json. Works on dist: build first. With
+// --check it writes nothing and fails when one of them is out of date. test/docs/coverage.test.ts holds the data against
+// the sources.
 import { readFile, writeFile } from "node:fs/promises";
 import { pathToFileURL } from "node:url";
 
 const root = new URL("../", import.meta.url);
 
-/** A reference to a test, such as `unit: renames by PATCH`, as its parts. */
-export function parseTest(reference) {
-  const [, kind, title] = /^([a-z ]+): (.*)$/s.exec(reference) ?? [];
+/**
+ * A reference to a test, such as `unit: renames by PATCH`, as its parts. Behind `›`: one row of a table of tests. The
+ * files are those in which the title stands; the first one is where it is run from.
+ */
+export function parseTest(reference, service) {
+  const [, kind, title, row] = /^([a-z/ -]+): (.*?)(?: › (.*))?$/s.exec(reference) ?? [];
   if (!kind) throw new Error(`${JSON.stringify(reference)} names no kind of test.`);
-  return { kind, title };
+  return { kind, title, row, files: filesOf(kind, service) };
 }
 
-/** Where the tests of a kind are run from. */
-export function fileOf(kind, service) {
-  const file = {
-    wire: `test/wire/${service}.wire.test.ts`,
-    "wire test": `test/wire/${service}.wire.test.ts`,
-    unit: `test/unit/providers/${service}.test.ts`,
-    conformance: `test/conformance/${service}.test.ts`,
-    scenario: "test/scenarios/switches.test.ts",
-    large: "test/scenarios/large.test.ts",
+function filesOf(kind, service) {
+  const known = {
+    wire: [`test/wire/${service}.wire.test.ts`],
+    "wire test": [`test/wire/${service}.wire.test.ts`],
+    unit: [`test/unit/providers/${service}.test.ts`],
+    sandbox: [`test/sandbox/${service}.test.ts`],
+    "official client": [`test/sandbox/${service}.official-client.test.ts`],
+    conformance: [
+      `test/conformance/${service}.test.ts`,
+      ...["conformance", "reading", "writing"].map((part) => `src/testing/${part}.ts`),
+    ],
+    scenario: ["test/scenarios/switches.test.ts"],
+    "faults scenario": ["test/scenarios/faults.test.ts"],
+    "real-org scenario": ["test/scenarios/real-org.test.ts"],
+    large: ["test/scenarios/large.test.ts"],
+    "cli/apply": ["test/cli/apply.test.ts"],
+    "cli/commands": ["test/cli/commands.test.ts"],
+    identity: ["test/unit/identity.test.ts"],
   }[kind];
-  if (!file) throw new Error(`There is no kind of test called ${kind}.`);
-  return file;
+  if (known) return known;
+  if (/^(http|reconcile)\/[a-z]+$/.test(kind)) return [`test/unit/${kind}.test.ts`];
+  throw new Error(`There is no kind of test called ${kind}.`);
+}
+
+/** A reference as a link from `docs/` (`up` leads from there to the root). */
+function linkTest(reference, service, up) {
+  const { kind, title, row, files } = parseTest(reference, service);
+  const name = kind === "wire" ? `\`${title}\`` : `“${title}${row === undefined ? "" : ` › ${row}`}”`;
+  return `[${kind}](${up}${files[0]}): ${name}`;
 }
 
 const cell = (text) => text.replaceAll("|", "\\|").replaceAll("\n", " ");
 
 function renderRows(service, rows) {
-  return rows.map(({ row, what, api = [], tests = [], leftOut }) => {
-    const functions = api.map((name) => `\`${name}\``).join(", ");
-    const links = tests.map((reference) => {
-      const { kind, title } = parseTest(reference);
-      return `[${kind}](../${fileOf(kind, service)}): ${kind === "wire" ? `\`${title}\`` : `“${title}”`}`;
-    });
-    const how = leftOut === undefined ? [functions, links.join("<br>")] : ["left out", leftOut];
+  return rows.map(({ row, what, api = [], fields = [], fieldTests = {}, tests = [], leftOut }) => {
+    const code = (names) => names.map((name) => `\`${name}\``).join(", ");
+    const proofs = [...tests, ...new Set(Object.values(fieldTests))].map((test) => linkTest(test, service, "../"));
+    const names = [...fields, ...Object.keys(fieldTests)];
+    const how = leftOut === undefined ? [code(api), code(names), proofs.join("<br>")] : ["left out", "", leftOut];
     return `| ${[row, what, ...how].map(cell).join(" | ")} |`;
   });
 }
 
 /** docs/coverage.md. */
-export function renderCoverage({ services }) {
+function renderCoverage({ services }) {
   const lines = [
     "# What of the vendors' pages is covered",
     "",
@@ -49,12 +69,12 @@ export function renderCoverage({ services }) {
     "every test is there, and no row is without either.",
     "",
     "*wire* names a call of the vendor's own client: its recorded requests (`test/fixtures/wire`) are compared with what",
-    "the function sends. *wire test* and *unit* are tests by their titles, *conformance* is the suite that every provider",
-    "passes, *scenario* is a whole run against the sandbox under every setting of its switches.",
+    "the function sends, field by field. *wire test* and *unit* are tests by their titles, *conformance* is the suite that",
+    "every provider passes, *scenario* is a whole run against the sandbox under every setting of its switches.",
     "",
   ];
   for (const [service, { label, page, endpoints, pageRows, more = [] }] of Object.entries(services)) {
-    const head = ["| row | what | function | test |", "|---|---|---|---|"];
+    const head = ["| row | what | function | fields sent | test |", "|---|---|---|---|---|"];
     lines.push(`## ${label}`, "", `### The vendor's page: ${page}`, "", ...head, ...renderRows(service, pageRows), "");
     lines.push("### Every endpoint", "", ...head, ...renderRows(service, endpoints), "");
     if (more.length > 0) lines.push("### Besides", "", ...head, ...renderRows(service, more), "");
@@ -81,6 +101,7 @@ const FACTS = [
   ["groups can be renamed", (c) => c.groups.rename],
   ["groups can be deleted", (c) => c.groups.delete],
   ["groups have a description", (c) => c.groups.description],
+  ["longest name of a group, in characters", (c) => c.groups.maxNameLength ?? "not stated"],
   ["two groups may bear one name", (c) => c.groups.duplicateNames],
   ["people are found by", (c) => c.lookup.by],
   ["a pinned account is the member key", (c) => c.lookup.pinsAreKeys],
@@ -104,7 +125,7 @@ function showValue(value, absent = "–") {
 }
 
 /** docs/capabilities.md. `types` are the provider types, each with `label` and `capabilities`. */
-export function renderCapabilities(types) {
+function renderCapabilities(types) {
   const sources = new Map();
   const cite = (source) => {
     if (!sources.has(source)) sources.set(source, sources.size + 1);
@@ -138,12 +159,68 @@ export function renderCapabilities(types) {
   return `${lines.join("\n")}\n`;
 }
 
+const OPENING = "<!-- Made by `npm run docs` from docs/traps.json. -->";
+const CLOSING = "<!-- End of what is made. -->";
+
+/** A page of docs/providers with its tables made anew; the rest of it is written by hand. */
+function renderProviderPage(page, service, { traps, unknowns }) {
+  const [before, rest] = page.split(OPENING);
+  const after = rest?.split(CLOSING)[1];
+  if (after === undefined) throw new Error(`docs/providers/${service}.md has no place for its tables.`);
+  const proofs = (tests) => tests.map((test) => linkTest(test, service, "../../")).join("<br>");
+  const lines = (rows) => rows.map((cells, index) => `| ${[String(index + 1), ...cells].map(cell).join(" | ")} |`);
+  const code = (switches) => switches.map((name) => `\`${name}\``).join(", ");
+  const tables = [
+    OPENING,
+    "",
+    "| | trap | how it is handled | test |",
+    "|---|---|---|---|",
+    ...lines(traps.rows.map(({ trap, how, tests }) => [trap, how, proofs(tests)])),
+    "",
+    "What the vendor's documents leave open, and the switch of the sandbox that plays it every way:",
+    "",
+    "| | unknown | what is done | switch | test |",
+    "|---|---|---|---|---|",
+    ...lines(unknowns.rows.map(({ unknown, how, switches, tests }) => [unknown, how, code(switches), proofs(tests)])),
+    "",
+    CLOSING,
+  ];
+  return `${before}${tables.join("\n")}${after}`;
+}
+
+/** Every document that is made, by its name under docs/. */
+export async function renderAll(types) {
+  const read = (name) => readFile(new URL(`docs/${name}`, root), "utf8");
+  const coverage = JSON.parse(await read("coverage.json"));
+  const traps = JSON.parse(await read("traps.json"));
+  const pages = Object.entries(traps).map(async ([service, tables]) => {
+    const name = `providers/${service}.md`;
+    return [name, renderProviderPage(await read(name), service, tables)];
+  });
+  return Object.fromEntries([
+    ["coverage.md", renderCoverage(coverage)],
+    ["capabilities.md", renderCapabilities(types)],
+    ...(await Promise.all(pages)),
+  ]);
+}
+
 async function main() {
-  const coverage = JSON.parse(await readFile(new URL("docs/coverage.json", root), "utf8"));
   const { builtinProviderTypes } = await import(new URL("dist/providers/builtin.js", root).href);
-  await writeFile(new URL("docs/coverage.md", root), renderCoverage(coverage));
-  await writeFile(new URL("docs/capabilities.md", root), renderCapabilities(builtinProviderTypes));
-  console.log("docs/coverage.md and docs/capabilities.md are written.");
+  const isCheck = process.argv.includes("--check");
+  const stale = [];
+  for (const [name, text] of Object.entries(await renderAll(builtinProviderTypes))) {
+    const file = new URL(`docs/${name}`, root);
+    const current = await readFile(file, "utf8").catch(() => undefined);
+    if (current === text) continue;
+    stale.push(name);
+    if (!isCheck) await writeFile(file, text);
+  }
+  if (stale.length === 0) console.log("Every document is up to date.");
+  else if (!isCheck) console.log(`Written: ${stale.join(", ")}.`);
+  else {
+    console.error(`Out of date: ${stale.join(", ")}. Run npm run docs.`);
+    process.exitCode = 1;
+  }
 }
 
 if (import.meta.url === pathToFileURL(process.argv[1] ?? "").href) await main();

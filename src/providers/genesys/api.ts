@@ -234,6 +234,13 @@ export interface GenesysGroupContact {
   readonly extension?: string;
 }
 
+/** A picture of a group. */
+export interface GenesysImage {
+  /** Such as `x96`. */
+  readonly resolution?: string;
+  readonly imageUri?: string;
+}
+
 /** A group to be made. */
 export interface GenesysGroupCreate {
   readonly name: string;
@@ -243,6 +250,7 @@ export interface GenesysGroupCreate {
   /** Ignored by the service here (a known defect); set it with {@link GenesysApi.updateGroup}. */
   readonly description?: string;
   readonly addresses?: readonly GenesysGroupContact[];
+  readonly images?: readonly GenesysImage[];
   readonly rolesEnabled?: boolean;
   /** Whether owners become individual members too. */
   readonly includeOwners?: boolean;
@@ -261,6 +269,7 @@ export interface GenesysGroupUpdate {
   readonly state?: string;
   /** An empty list clears. */
   readonly addresses?: readonly GenesysGroupContact[];
+  readonly images?: readonly GenesysImage[];
   readonly rulesVisible?: boolean;
   /** `ownerIds` is the vendor's own spelling here for what is `owners` elsewhere. */
   readonly visibility?: "public" | "ownerIds" | "members";

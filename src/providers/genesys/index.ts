@@ -13,6 +13,7 @@ export type {
   GenesysGroupProfile,
   GenesysGroupsQuery,
   GenesysGroupUpdate,
+  GenesysImage,
   GenesysIssuedToken,
   GenesysListing,
   GenesysMembersQuery,

@@ -1218,6 +1218,8 @@ describe("errors", () => {
 });
 
 describe("the thin client", () => {
+  const withoutLogIn = (sent: readonly CapturedRequest[]) => sent.filter(({ path }) => path !== "/oauth/token");
+
   it.each([
     ["an empty list of ids", (api: ReturnType<typeof createGenesysApi>) => api.listGroups({ id: [] })],
     ["id and jabberId together", (api) => api.listGroups({ id: ["a"], jabberId: ["b"] })],
@@ -1256,5 +1258,83 @@ describe("the thin client", () => {
   it("hands on fields that it does not know", async () => {
     serve({ [`GET ${groupPath}`]: ok(group({ addresses: [{ display: "x" }], novelty: 1 })) });
     expect(await createGenesysApi(options()).getGroup(GROUP)).toMatchObject({ novelty: 1 });
+  });
+
+  it("sends every field of a new group and of a change as it was given", async () => {
+    const sent = serve({ "POST /api/v2/groups": ok(group()), [`PUT ${groupPath}`]: ok(group()) });
+    const common = {
+      name: "Night shift",
+      description: "On call",
+      addresses: [{ address: "+49 30 1", type: "GROUPRING", mediaType: "PHONE", extension: "7" }],
+      images: [{ resolution: "x96", imageUri: "https://pictures.test/1" }],
+      rulesVisible: true,
+      rolesEnabled: false,
+      includeOwners: true,
+      callsEnabled: false,
+      email: "night@example.org",
+      ownerIds: [ADA],
+    } as const;
+    const made = { ...common, type: "social", visibility: "owners" } as const;
+    const changed = { ...common, version: 7, state: "active", visibility: "ownerIds" } as const;
+    const api = createGenesysApi(options());
+    await api.createGroup(made);
+    await api.updateGroup(GROUP, changed);
+    expect(withoutLogIn(sent).map(({ body }) => body)).toEqual([made, changed]);
+  });
+
+  it("sends every part of a search as it was given", async () => {
+    const found = ok({ results: [], total: 0 });
+    const sent = serve({ "POST /api/v2/groups/search": found, "POST /api/v2/users/search": found });
+    const search = {
+      query: [
+        { type: "EXACT", fields: ["name"], values: ["a", "b"], operator: "OR" },
+        { type: "RANGE", fields: ["dateModified"], startValue: "1", endValue: "2", dateFormat: "yyyy" },
+        { type: "MATCH_ALL", group: [{ type: "TERM", fields: ["name"], value: "a" }], operator: "NOT" },
+      ],
+      sort: [{ sortBy: "name", sortOrder: "DESC" }],
+      sortBy: "name",
+      sortOrder: "SCORE",
+      pageSize: 10,
+      pageNumber: 2,
+    } as const;
+    const forUsers = { ...search, expand: ["groups"], enforcePermissions: true, integrationPresenceSource: "Teams" };
+    const api = createGenesysApi(options());
+    await api.searchGroups(search);
+    await api.searchUsers(forUsers);
+    expect(withoutLogIn(sent).map(({ body }) => body)).toEqual([search, forUsers]);
+  });
+
+  it("sends conditions on skills and on languages as they were given", async () => {
+    const settings = `${groupPath}/dynamicsettings`;
+    const preview = "/api/v2/groups/dynamicsettings/preview";
+    const sent = serve({ [`PUT ${settings}`]: { status: 204 }, [`POST ${preview}`]: ok({ userCount: 3 }) });
+    const condition = { comparator: "LessThan", proficiency: 0, childConditions: [] } as const;
+    const query = {
+      skillConditions: [
+        {
+          routingSkillConditions: [{ ...condition, routingSkill: "Billing" }],
+          languageSkillConditions: [{ ...condition, languageSkill: "Deutsch" }],
+          operation: "Not",
+        },
+      ],
+    } as const;
+    const api = createGenesysApi(options());
+    await api.updateGroupDynamicSettings(GROUP, query);
+    expect(await api.previewGroupDynamicSettings(query)).toEqual({ userCount: 3 });
+    expect(withoutLogIn(sent).map(({ body }) => body)).toEqual([query, query]);
+  });
+
+  it("asks for all 22 things that the documents name about a member", async () => {
+    const sent = serve({ [`GET ${groupPath}/members`]: individuals() });
+    const expand =
+      "routingStatus presence integrationPresence conversationSummary outOfOffice geolocation station authorization lasttokenissued authorization.unusedRoles team workPlanBidRanks profileSkills certifications locations groups skills languages languagePreference employerInfo biography dateLastLogin".split(
+        " ",
+      );
+    expect(expand).toHaveLength(22);
+    await createGenesysApi(options()).listGroupMembers(GROUP, { expand, sortOrder: "descending" });
+    expect(withoutLogIn(sent)[0]?.query).toEqual([
+      ["sortOrder", "descending"],
+      ["expand", expand.join(",")],
+    ]);
   });
 });
