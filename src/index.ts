@@ -11,6 +11,33 @@ import {
 
 export { type ErrorCode, type ErrorFacts, GroupSyncError, isGroupSyncError, SpecError } from "./errors.js";
 export { type ExportedSpec, type ExportOptions, exportSpec } from "./migrate/export.js";
+export {
+  buildTransfer,
+  type Loss,
+  type LossKind,
+  type MigrateOptions,
+  type Migration,
+  type MigrationOptions,
+  type MigrationProposal,
+  migrate,
+  proposeMigration,
+  readMigration,
+  renderLosses,
+  type Transfer,
+  type TransferOptions,
+} from "./migrate/transfer.js";
+export { readSource, type Source, type SourceOptions } from "./migrate/source.js";
+export {
+  createWorksheet,
+  type Decision,
+  type Match,
+  type ParseWorksheetOptions,
+  parseWorksheet,
+  renderWorksheet,
+  type Worksheet,
+  type WorksheetOptions,
+  type WorksheetRow,
+} from "./migrate/worksheet.js";
 export type * from "./model.js";
 export {
   type AccessFinding,

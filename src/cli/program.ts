@@ -147,8 +147,37 @@ Examples:
   )
     .requiredOption("--provider <id>", "the provider of the spec to export")
     .option("--group <name...>", "only groups of these names or ids at the provider")
+    .option("--active", "without people whose account is switched off, or who have yet to accept an invitation")
     .option("--out <file>", "write there instead of to stdout")
     .option("--force", "write over an existing file");
+  withTimeout(
+    withSpec(
+      add(
+        "migrate",
+        "bring the groups of one provider to another: match people, show losses, ask, apply, read back",
+        async () => (await import("./commands/migrate.js")).runMigrate,
+        `Adds; removes nobody at the target. Run again, it does what is missing.
+Who is found by e-mail or alias comes along. Everyone else is a row of the worksheet: write take or leave.
+
+Examples:
+  group-sync migrate --from docs --to calls --dry-run
+  group-sync migrate --from docs --to faces --worksheet people.csv     (fill in the column "decision")
+  group-sync migrate --from docs --to faces --map people.csv --yes
+  group-sync migrate --from lab --to calls --role manager=owner`,
+      ),
+    ),
+  )
+    .requiredOption("--from <provider>", "the provider of the spec to read")
+    .requiredOption("--to <provider>", "the provider of the spec to write to")
+    .option("--group <name...>", "only groups of these names or ids at the source")
+    .option("--active", "without people whose account is switched off, or who have yet to accept an invitation")
+    .option("--worksheet <file>", "write who is whom as CSV to fill in, and stop")
+    .option("--map <file>", "a worksheet that was filled in")
+    .option("--role <role=role...>", "make one role another on the way, such as manager=owner")
+    .option("--dry-run", "show losses and plan, write nothing to providers")
+    .option("-y, --yes", "do not ask; required where there is no terminal")
+    .option("--report <file>", "save the report as JSON")
+    .option("--force", "write over an existing worksheet");
   add(
     "sandbox",
     "local emulators of the four services, with a sample organisation",

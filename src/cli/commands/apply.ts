@@ -22,11 +22,7 @@ type Ending = { readonly report: Report } | { readonly declined: Plan };
 
 /** `apply [plan.json]`: makes it so, and reads back what is really so. */
 export async function runApply(session: Session, flags: ApplyFlags, [planFile]: readonly string[]): Promise<number> {
-  if (!flags.yes && !(process.stdin.isTTY && process.stderr.isTTY)) {
-    throw new GroupSyncError("options-invalid", "There is no terminal to ask on.", {
-      hint: "Look at `group-sync plan` first, then apply with --yes.",
-    });
-  }
+  mustBeAbleToAsk(flags, "Look at `group-sync plan` first, then apply with --yes.");
   await mustBeWritable(flags.report);
   const ending = planFile === undefined ? await applyFresh(session, flags) : await applySaved(planFile, session, flags);
   session.progress.stop();
@@ -41,6 +37,12 @@ export async function runApply(session: Session, flags: ApplyFlags, [planFile]: 
     session.say(`The report is in ${flags.report}.`);
   }
   return exitCodeOfReport(report);
+}
+
+/** Refuses to begin what would have to be asked about, where there is nobody to ask. */
+export function mustBeAbleToAsk({ yes }: Pick<ApplyFlags, "yes">, hint: string): void {
+  if (yes || (process.stdin.isTTY && process.stderr.isTTY)) return;
+  throw new GroupSyncError("options-invalid", "There is no terminal to ask on.", { hint });
 }
 
 async function applyFresh(session: Session, flags: ApplyFlags): Promise<Ending> {
@@ -101,7 +103,7 @@ async function readJson(file: string): Promise<unknown> {
 }
 
 /** Shows the plan and asks. A plan without changes needs no answer. */
-async function confirm(plan: Plan, session: Session, flags: ApplyFlags): Promise<boolean> {
+export async function confirm(plan: Plan, session: Session, flags: CommonFlags): Promise<boolean> {
   session.progress.stop();
   process.stderr.write(renderPlan(plan, { ...flags, format: "text" }, session));
   if (plan.providers.every(({ changes }) => changes.length === 0)) return true;

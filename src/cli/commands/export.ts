@@ -12,6 +12,7 @@ import type { CommonFlags, Session } from "../session.js";
 /** Flags of `export`. commander gives one provider here, not a list. */
 export interface ExportFlags extends Omit<CommonFlags, "provider"> {
   readonly provider: string;
+  readonly active?: boolean;
   readonly out?: string;
   readonly force?: boolean;
 }
@@ -30,6 +31,7 @@ export async function runExport(session: Session, flags: ExportFlags): Promise<n
     providerOptions: await readEntry(flags.config, provider),
     context: createMeter(onEvent).context(session.signal),
     onProgress: (done, total) => onEvent({ type: "progress", provider: provider.id, phase: "read", done, total }),
+    active: flags.active === true,
     ...(flags.group && { groups: flags.group }),
   });
   session.progress.stop();

@@ -140,6 +140,7 @@ export const brainstemCapabilities: Capabilities = {
       value: false,
       source: "safe assumption: Django's groups, which these seem to be, have unique names",
     },
+    maxNameLength: { value: 150, source: "safe assumption: Django's own groups take 150 characters" },
   },
   lookup: {
     by: {

@@ -79,6 +79,7 @@ const docspaceOptionsSchema = z
 const MAX_ACCOUNTS_PER_CALL = 100;
 const MAX_KEYS_PER_CALL = 20;
 const PAGE_SIZE = 100;
+const MAX_NAME_LENGTH = 128;
 
 const SERVER = "DocSpace-server v3.7.2";
 
@@ -124,6 +125,7 @@ export const docspaceCapabilities: Capabilities = {
     delete: { value: true, source: "api.onlyoffice.com, Manage groups: DELETE /group/{id}; revokes shares for good" },
     description: { value: false, source: `${SERVER}, GroupDto: no description` },
     duplicateNames: { value: true, source: `${SERVER}, GroupsController: names are not unique` },
+    maxNameLength: { value: MAX_NAME_LENGTH, source: `${SERVER}, group request objects: groupName 1 to 128` },
   },
   lookup: {
     by: { value: ["email", "id"], source: `${SERVER}: GET /people/email, GET /people/{userid}` },
@@ -551,8 +553,8 @@ export function createDocspaceProvider(given: DocspaceOptions & { readonly id?: 
   }
 
   function requireName(name: string): void {
-    if (name.trim() === "" || name.length > 128)
-      throw refuse("a group's name has 1 to 128 characters and is not blank.");
+    if (name.trim() === "" || name.length > MAX_NAME_LENGTH)
+      throw refuse(`a group's name has 1 to ${MAX_NAME_LENGTH} characters and is not blank.`);
     if (/[\u{10000}-\u{10ffff}]/u.test(name)) {
       throw refuse("a group's name with emoji or other characters beyond U+FFFF may not be stored as it is.");
     }
