@@ -5,6 +5,7 @@
  * concluded from a position. Rows are told apart by id, and the verdict rests on distinct rows against a total that
  * stayed the same on all pages.
  */
+import pLimit from "p-limit";
 import { GroupSyncError } from "../errors.js";
 import type { Evidence } from "../model.js";
 
@@ -33,6 +34,8 @@ export interface Walk<Row> {
   readonly duplicates: number;
   /** The total of the first page that declared one. */
   readonly declared?: number;
+  /** How many pages declared a total. */
+  readonly totals: number;
   /** The total differed between pages. */
   readonly totalMoved: boolean;
   /** How the walk ended. */
@@ -42,7 +45,14 @@ export interface Walk<Row> {
 /** No list that we read has more pages; more means that the service ignores the paging parameters. */
 const MAX_PAGES = 100_000;
 
-/** Reads pages one after the other until the total is reached, the service says it is the last, or nothing new comes. */
+/** How many pages of one list are asked for side by side; the provider's own budget may let fewer through. */
+const PAGES_AT_ONCE = 16;
+
+/**
+ * Reads pages until the total is reached, the service says it is the last, or nothing new comes. Where the first page
+ * tells the total, the others are in flight together; a page of another length than the first one shows that they do
+ * not lie where they were looked for, and from there on it goes one after the other.
+ */
 export async function walkPages<Row>(
   readPage: (position: PagePosition) => Promise<Page<Row>>,
   idOf: (row: Row) => string,
@@ -50,29 +60,75 @@ export async function walkPages<Row>(
   const rows = new Map<string, Row>();
   let received = 0;
   let declared: number | undefined;
+  let totals = 0;
   let totalMoved = false;
-  for (let index = 0; index < MAX_PAGES; index++) {
-    const page = await readPage({ index, received });
-    const before = rows.size;
-    for (const row of page.rows) rows.set(idOf(row), row);
-    received += page.rows.length;
-    if (page.total !== undefined) {
-      if (declared !== undefined && page.total !== declared) totalMoved = true;
-      declared ??= page.total;
+  let size = 0;
+  let ahead: PagesAhead<Row> | undefined;
+  try {
+    for (let index = 0; index < MAX_PAGES; index++) {
+      const page = await (ahead?.pages[index - 1] ?? readPage({ index, received }));
+      const before = rows.size;
+      for (const row of page.rows) rows.set(idOf(row), row);
+      received += page.rows.length;
+      if (page.total !== undefined) {
+        totals++;
+        if (declared !== undefined && page.total !== declared) totalMoved = true;
+        declared ??= page.total;
+      }
+      const ended = endOf(page, received, declared, rows.size > before);
+      if (ended) {
+        return {
+          rows: [...rows.values()],
+          pages: index + 1,
+          duplicates: received - rows.size,
+          ...(declared !== undefined && { declared }),
+          totals,
+          totalMoved,
+          ended,
+        };
+      }
+      if (index === 0) {
+        size = page.rows.length;
+        ahead = readAhead(size, page.total, readPage);
+      } else if (page.rows.length !== size) {
+        ahead?.stop();
+        ahead = undefined;
+      }
     }
-    const ended = endOf(page, received, declared, rows.size > before);
-    if (ended) {
-      return {
-        rows: [...rows.values()],
-        pages: index + 1,
-        duplicates: received - rows.size,
-        ...(declared !== undefined && { declared }),
-        totalMoved,
-        ended,
-      };
-    }
+  } finally {
+    ahead?.stop();
   }
   throw new GroupSyncError("bad-answer", `A list did not end after ${MAX_PAGES} pages.`);
+}
+
+/** The second page and those after it. */
+interface PagesAhead<Row> {
+  readonly pages: readonly Promise<Page<Row>>[];
+  /** Sends no more. */
+  stop(): void;
+}
+
+function readAhead<Row>(
+  size: number,
+  total: number | undefined,
+  readPage: (position: PagePosition) => Promise<Page<Row>>,
+): PagesAhead<Row> | undefined {
+  if (total === undefined || size === 0) return undefined;
+  const limit = pLimit(PAGES_AT_ONCE);
+  const pages = Array.from({ length: Math.min(MAX_PAGES, Math.ceil(total / size)) - 1 }, (_, at) =>
+    limit(async () => {
+      try {
+        return await readPage({ index: at + 1, received: (at + 1) * size });
+      } catch (error) {
+        // The walk ends with it: nothing more is sent.
+        limit.clearQueue();
+        throw error;
+      }
+    }),
+  );
+  // The walk waits for them in order; those behind its end may fail in silence.
+  for (const page of pages) page.catch(() => {});
+  return { pages, stop: () => limit.clearQueue() };
 }
 
 function endOf<Row>(

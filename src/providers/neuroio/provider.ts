@@ -400,22 +400,18 @@ export function createNeuroioProvider(options: NeuroioProviderOptions): GroupPro
     idOf: (row: Row) => string,
     what: string,
   ): Promise<{ readonly rows: readonly Row[]; readonly evidence: Evidence }> {
-    async function walkOnce(): Promise<{ readonly walk: Walk<Row>; readonly totals: number }> {
-      let totals = 0;
-      const walk = await walkPages(async ({ received }): Promise<Page<Row>> => {
+    const walkOnce = () =>
+      walkPages(async ({ received }): Promise<Page<Row>> => {
         const { results, count } = await readAdaptedPage(readPage, received);
-        if (count !== undefined) totals++;
         return { rows: results, ...(count !== undefined && { total: count }) };
       }, idOf);
-      return { walk, totals };
-    }
 
-    const { walk: first, totals } = await walkOnce();
-    if (totals === first.pages) return { rows: first.rows, evidence: proveByTotal(first, what) };
-    const broken = findBreak(first, totals, what);
+    const first = await walkOnce();
+    if (first.totals === first.pages) return { rows: first.rows, evidence: proveByTotal(first, what) };
+    const broken = findBreak(first, what);
     if (broken) return { rows: first.rows, evidence: broken };
-    const { walk: second, totals: secondTotals } = await walkOnce();
-    const evidence = findBreak(second, secondTotals, what) ?? proveByAgreement(first, second, idOf, what);
+    const second = await walkOnce();
+    const evidence = findBreak(second, what) ?? proveByAgreement(first, second, idOf, what);
     return { rows: second.rows, evidence: { ...evidence, pages: first.pages + second.pages } };
   }
 
@@ -456,10 +452,14 @@ function uniqueAccounts(edits: readonly MemberEdit[]): readonly string[] {
 }
 
 /** Why a pass without a total on every page proves nothing; undefined when a second pass may. */
-function findBreak<Row>(walk: Walk<Row>, totals: number, what: string): Evidence | undefined {
+function findBreak<Row>(walk: Walk<Row>, what: string): Evidence | undefined {
   const facts = countWalk(walk);
-  if (totals > 0) {
-    return { ...facts, complete: false, because: `only ${totals} of ${walk.pages} pages declare a total of ${what}` };
+  if (walk.totals > 0) {
+    return {
+      ...facts,
+      complete: false,
+      because: `only ${walk.totals} of ${walk.pages} pages declare a total of ${what}`,
+    };
   }
   if (walk.duplicates > 0) {
     // Rows that come twice push others out of sight, and two passes can miss the same one. A service that ignores the

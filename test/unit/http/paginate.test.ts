@@ -111,12 +111,69 @@ describe("a walk counts", () => {
   });
 });
 
+describe("pages in flight together", () => {
+  /** A list of numbers whose pages are answered only when told to. */
+  function slowList(length: number, size: number) {
+    const waiting = new Map<number, { readonly answer: () => void; readonly refuse: () => void }>();
+    const walked = walkPages<number>(
+      ({ index, received }) =>
+        new Promise((resolve, reject) => {
+          const rows = Array.from({ length: Math.min(size, length - received) }, (_, at) => received + at);
+          waiting.set(index, {
+            answer: () => resolve({ rows, total: length }),
+            refuse: () => reject(new Error(`no page ${index}`)),
+          });
+        }),
+      String,
+    );
+    const settled = () => new Promise((resolve) => setImmediate(resolve));
+    return { waiting, walked, settled };
+  }
+
+  test("once the first one tells the total, all others; in whatever order they come, the rows are in theirs", async () => {
+    const { waiting, walked, settled } = slowList(50, 10);
+    await settled();
+    expect([...waiting.keys()]).toEqual([0]);
+    waiting.get(0)?.answer();
+    await settled();
+    expect([...waiting.keys()]).toEqual([0, 1, 2, 3, 4]);
+    for (const index of [4, 2, 3, 1]) waiting.get(index)?.answer();
+    expect(await walked).toMatchObject({ rows: Array.from({ length: 50 }, (_, at) => at), pages: 5, ended: "total" });
+  });
+
+  test("not without end: a list of a thousand pages asks for some of them at a time", async () => {
+    const { waiting, walked, settled } = slowList(1_000, 1);
+    await settled();
+    waiting.get(0)?.answer();
+    await settled();
+    expect(waiting.size).toBe(17);
+    for (let index = 1; index < 1_000; index++) {
+      await settled();
+      waiting.get(index)?.answer();
+    }
+    expect((await walked).rows).toHaveLength(1_000);
+  });
+
+  test("end with the first that fails, and no more are sent", async () => {
+    const { waiting, walked, settled } = slowList(1_000, 1);
+    await settled();
+    waiting.get(0)?.answer();
+    await settled();
+    waiting.get(1)?.refuse();
+    await expect(walked).rejects.toThrow("no page 1");
+    for (let index = 2; index <= 16; index++) waiting.get(index)?.answer();
+    await settled();
+    expect(waiting.size).toBe(17);
+  });
+});
+
 describe("the verdict", () => {
   const walked: Walk<string> = {
     rows: letters("abc"),
     pages: 2,
     duplicates: 0,
     declared: 3,
+    totals: 2,
     totalMoved: false,
     ended: "total",
   };
@@ -179,16 +236,15 @@ describe("for all services", () => {
   test("complete means: distinct rows equal the total, and no page that was read declares another", async () => {
     await fc.assert(
       fc.asyncProperty(fc.array(anyPage, { maxLength: 8 }), async (pages) => {
-        const given: Page<number>[] = [];
-        const walked = await walkNumbers(({ index }) => {
-          const next = (pages[index] ?? { rows: [] }) as Page<number>;
-          given.push(next);
-          return next;
-        });
+        const pageAt = (index: number) => (pages[index] ?? { rows: [] }) as Page<number>;
+        const walked = await walkNumbers(({ index }) => pageAt(index));
+        // What was asked for ahead and turned out to lie elsewhere is not part of the reading.
+        const given = Array.from({ length: walked.pages }, (_, index) => pageAt(index));
         const distinct = new Set(given.flatMap((each) => each.rows));
         const totals = new Set(given.flatMap(({ total }) => (total === undefined ? [] : [total])));
         expect(new Set(walked.rows)).toEqual(distinct);
         expect(walked.rows).toHaveLength(distinct.size);
+        expect(walked.totals).toBe(given.filter(({ total }) => total !== undefined).length);
         expect(proveByTotal(walked, "rows").complete).toBe(totals.size === 1 && totals.has(distinct.size));
       }),
       { numRuns: 2000 },
