@@ -68,9 +68,9 @@ describe.each(Object.entries(placesIn(() => postgres)))("leases in %s", (_name, 
     const busy = refused(await state.acquireLeases(["lab", "docs", "calls"], "two", hourMs));
     expect(busy).toStrictEqual({ busy: true, name: "calls", holder: "one", fence: first.fence, until: busy.until });
     expect(busy.until).toBe(new Date(busy.until).toISOString());
-    // A second of difference between the clocks, at most: they are of one machine.
-    expect(Date.parse(busy.until)).toBeGreaterThan(before + hourMs - 1000);
-    expect(Date.parse(busy.until)).toBeLessThan(after + hourMs + 1000);
+    // The clocks are of one machine; some cut off what is less than a millisecond, some round it.
+    expect(Date.parse(busy.until)).toBeGreaterThanOrEqual(before + hourMs - 5);
+    expect(Date.parse(busy.until)).toBeLessThanOrEqual(after + hourMs + 5);
     // The refused one has not taken what was free.
     expect(given(await state.acquireLeases(["lab"], "three", hourMs)).fence).toBeGreaterThan(first.fence);
     await state.releaseLeases(first);
@@ -345,8 +345,7 @@ describe.each(Object.entries(shared))("processes that share %s", (_name, shareOn
     await child.ended;
     const { until } = refused(await state.acquireLeases(["docs"], "two", hourMs));
     await acquired(state, ["docs"], "two");
-    // A second of difference between the clocks, at most.
-    expect(Date.now()).toBeGreaterThan(Date.parse(until) - 1000);
+    expect(Date.now()).toBeGreaterThanOrEqual(Date.parse(until) - 5);
     const run = await state.run("r1");
     expect(run?.record).toStrictEqual({ runId: "r1", planId: "p1", startedAt: "2026-11-21" });
     expect(run?.journal).toEqual([intent(1)]);
