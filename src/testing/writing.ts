@@ -158,6 +158,19 @@ export function describeGroupWrites(scene: Scenery): void {
       if (error) expect(["refused", ...LOCAL]).toContain(error.code);
     });
 
+    it("keep a name of 2,000 characters, or refuse it and stay as they are", async () => {
+      const { world, apply, refTo, outcomeOf } = scene();
+      const long = "x".repeat(2_000);
+      const groupId = await world.addGroup("Short");
+      const renaming = { kind: "group.update", group: await refTo(groupId), name: `${long} 2` } as const;
+      const refusals = [
+        await outcomeOf(() => apply(renaming)),
+        await outcomeOf(() => apply({ kind: "group.create", name: long, add: [] })),
+      ];
+      const expected = [refusals[0] ? "Short" : `${long} 2`, ...(refusals[1] ? [] : [long])];
+      expect((await world.groups()).map(({ name }) => name)).toEqual(expected);
+    });
+
     it.each(["", "   "])("never get the empty name %j", async (name) => {
       const { world, apply, refTo, expectRefused } = scene();
       const groupId = await world.addGroup("Has a name");

@@ -215,6 +215,13 @@ describe.each(services)("the page of %s", (service) => {
     }
   });
 
+  it("has a whole run for every value of every switch", () => {
+    const bare = unknowns?.rows.filter(
+      (row) => row.switches?.length && !row.tests.some((test) => test.startsWith("scenario: ")),
+    );
+    expect(bare).toEqual([]);
+  });
+
   it("names switches of the sandbox, each of them", () => {
     const named = unknowns?.rows.flatMap((row) => row.switches ?? []) ?? [];
     expect(named.filter((name) => !Object.hasOwn(switches[service], name))).toEqual([]);

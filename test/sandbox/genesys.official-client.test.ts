@@ -10,6 +10,7 @@ import { serve } from "@hono/node-server";
 import { Hono } from "hono";
 import type platformClient from "purecloud-platform-client-v2";
 import { afterAll, beforeAll, expect, test, vi } from "vitest";
+import { createGenesysApi, GENESYS_REGIONS } from "../../src/providers/genesys/index.js";
 import { createGenesysEmulator } from "../../src/sandbox/genesys.js";
 
 const emulator = createGenesysEmulator({
@@ -167,6 +168,14 @@ test("people are found by id and by e-mail", async () => {
   const query = [{ type: "EXACT", fields: ["email"], value: "ANA@example.org" }];
   const found = await users.postUsersSearch({ pageSize: 25, pageNumber: 1, query });
   expect(found).toMatchObject({ total: 1, results: [{ id: person("ana"), email: "ana@example.org" }] });
+});
+
+test("our regions are the client's", () => {
+  const { PureCloudRegionHosts: hosts } = platform as unknown as { readonly PureCloudRegionHosts: object };
+  expect(GENESYS_REGIONS).toEqual({ ...hosts });
+  for (const region of Object.entries(GENESYS_REGIONS).flat()) {
+    expect(() => createGenesysApi({ region, clientId: "c", clientSecret: "s" })).not.toThrow();
+  }
 });
 
 test("all 18 calls of the client for groups were made above", () => {

@@ -102,14 +102,24 @@ const address = z.string().check((check) => {
 /** What a spec may say about a BrainSTEM account. Strict: an unknown key is an error. */
 const brainstemOptionsSchema = z.strictObject({
   // A header can hold nothing else, and a line break in it would start another header.
-  token: z.string().regex(/^[\x21-\x7e]+$/, "a token is one word of printable ASCII characters"),
-  baseUrl: address.optional(),
-  groupApp: z.enum(["users", "auth"]).optional(),
-  inviteSpelling: z.enum(["joined", "underscore"]).optional(),
+  token: z
+    .string()
+    .regex(/^[\x21-\x7e]+$/, "a token is one word of printable ASCII characters")
+    .describe("A personal access token, as ${NAME}; of an owner, where roles and names are managed."),
+  baseUrl: address.optional().describe("Scheme and host, without /api. Default https://www.brainstem.org."),
+  groupApp: z
+    .enum(["users", "auth"])
+    .optional()
+    .describe("Where groups live in the address; the other one is tried too. Default users."),
+  inviteSpelling: z
+    .enum(["joined", "underscore"])
+    .optional()
+    .describe("How invitations are spelled in the address; the other way is tried too. Default joined."),
   account: z
     .string()
     .regex(/^\s*[^\s@]+@[^\s@]+\s*$/, "the account is an e-mail address")
-    .optional(),
+    .optional()
+    .describe("The e-mail of the account that the token belongs to; it is then never removed."),
   ...connectionShape,
 });
 

@@ -59,16 +59,27 @@ export interface DocspaceOptions extends ConnectionOptions {
 /** The options as a spec gives them: strict, so that a misspelt key is an error. */
 const docspaceOptionsSchema = z
   .strictObject({
-    baseUrl: z.string().superRefine((baseUrl, refinement) => {
-      const problem =
-        findBaseUrlProblem(baseUrl) ??
-        (/\/api\/2\.0\/*$/.test(baseUrl) ? "the address should end before /api/2.0, which is added to it." : undefined);
-      if (problem) refinement.addIssue({ code: "custom", message: problem });
-    }),
-    apiKey: z.string().optional(),
-    token: z.string().optional(),
-    userName: z.string().optional(),
-    password: z.string().optional(),
+    baseUrl: z
+      .string()
+      .superRefine((baseUrl, refinement) => {
+        const problem =
+          findBaseUrlProblem(baseUrl) ??
+          (/\/api\/2\.0\/*$/.test(baseUrl)
+            ? "the address should end before /api/2.0, which is added to it."
+            : undefined);
+        if (problem) refinement.addIssue({ code: "custom", message: problem });
+      })
+      .describe("The portal's address, such as https://acme.onlyoffice.com, without /api/2.0."),
+    apiKey: z
+      .string()
+      .optional()
+      .describe("An API key (sk-…) of a DocSpace admin with accounts:read and accounts:write, as ${NAME}."),
+    token: z
+      .string()
+      .optional()
+      .describe("A log-in or OAuth 2.0 token, instead of an API key, as ${NAME}. It runs out."),
+    userName: z.string().optional().describe("The e-mail address to log in with, instead of an API key."),
+    password: z.string().optional().describe("The password to `userName`, as ${NAME}."),
     ...connectionShape,
   })
   .superRefine((options, refinement) => {
