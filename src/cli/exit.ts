@@ -15,6 +15,7 @@ export function exitCodeOfPlan(plan: Plan): number {
 
 /** As {@link exitCodeOfPlan}, for what was done. What was not sent for a rate limit is not a failure; it is 6. */
 export function exitCodeOfReport(report: Report): number {
+  if (report.stateError) return 1;
   const errors = report.providers.flatMap(({ error }) => (error ? [error] : []));
   const hopeless = ["unauthenticated", "forbidden", "options-invalid", "plan-invalid", "internal"];
   if (errors.some(({ code }) => hopeless.includes(code))) return 1;

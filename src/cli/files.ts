@@ -11,6 +11,18 @@ export function readText(file: string, code: ErrorCode = "options-invalid"): Pro
   });
 }
 
+/** What a JSON file holds: a plan, as the hint has it. */
+export async function readJson(file: string, code: ErrorCode): Promise<unknown> {
+  const text = await readText(file, code);
+  try {
+    return JSON.parse(text) as unknown;
+  } catch {
+    throw new GroupSyncError(code, `${file} is not JSON.`, {
+      hint: "Make a plan with: group-sync plan --out plan.json",
+    });
+  }
+}
+
 /** Writes a file. One that is there already is left alone unless `overwrite` says otherwise. */
 export function writeText(file: string, text: string, overwrite: boolean): Promise<void> {
   return writeFile(file, text, { flag: overwrite ? "w" : "wx" }).catch((error: unknown) => {

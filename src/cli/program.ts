@@ -68,8 +68,10 @@ export async function runCli(argv: readonly string[]): Promise<number> {
     command.option("--timeout <duration>", "stop after this long, such as 90s, 15m, 2h");
   const withScope = (command: Command) =>
     withTimeout(withSpec(command)).option("--provider <id...>", "only these providers of the spec");
+  const withMemory = (command: Command) =>
+    command.option("--no-state", "remember nothing, recall nothing: no history, no undo, no lock");
   const withGuards = (command: Command) =>
-    withScope(command)
+    withMemory(withScope(command))
       .option("--group <id...>", "only these groups of the spec")
       .option("--allow <guard:group...>", "acknowledge a guard for this run, for one group; <guard> alone: everywhere")
       .option("--no-removals", "hold everything that would take something away");
@@ -135,6 +137,54 @@ Examples:
   )
     .option("-y, --yes", "do not ask; required where there is no terminal")
     .option("--report <file>", "save the report as JSON");
+  add(
+    "approve <plan>",
+    "release held changes of exactly one saved plan",
+    async () => (await import("./commands/approve.js")).runApprove,
+    `Writes the approval into the plan file; sends nothing. It counts for that very plan, until it expires.
+
+Examples:
+  group-sync approve plan.json --group night-shift
+  group-sync approve plan.json --group night-shift --provider docs --by ada@example.org --for 2h`,
+  )
+    .requiredOption("--group <id...>", "groups whose held changes are released")
+    .option("--provider <id...>", "only at these providers")
+    .option("--by <name>", "who approves")
+    .option("--for <duration>", "how long it counts, such as 2h; never longer than the plan");
+  withGuards(
+    add(
+      "undo <run>",
+      "plan the inverse of a past run, then as apply",
+      async () => (await import("./commands/undo.js")).runUndo,
+      `What others have changed since stays as they left it. What cannot be taken back is said before.
+The id may be cut short; group-sync history lists them.
+
+Examples:
+  group-sync undo run-1f2e --dry-run
+  group-sync undo run-1f2e --yes`,
+    ),
+  )
+    .option("--dry-run", "show the plan, write nothing to providers")
+    .option("-y, --yes", "do not ask; required where there is no terminal")
+    .option("--report <file>", "save the report as JSON");
+  withSpec(
+    add(
+      "history",
+      "past runs, newest first",
+      async () => (await import("./commands/history.js")).runHistory,
+      "Example:\n  group-sync history --limit 5",
+    ),
+  ).option("--limit <number>", "how many", "20");
+  withSpec(
+    add(
+      "show <run>",
+      "what a past run did",
+      async () => (await import("./commands/history.js")).runShow,
+      "Of a run that did not come to its end: what it meant to do.\n\nExample:\n  group-sync show run-1f2e --format html > run.html",
+    ),
+  ).addOption(
+    new Option("--format <format>", "how to print it").choices(["text", "json", "markdown", "html"]).default("text"),
+  );
   withTimeout(
     withSpec(
       add(

@@ -49,7 +49,7 @@ const NOTICE_AFTER_MS = 200;
 /** Makes a session and listens for Ctrl-C until `end` is called. */
 export function openSession(flags: CommonFlags): OpenSession {
   const stopper = new AbortController();
-  const timeoutMs = flags.timeout === undefined ? undefined : parseDuration(flags.timeout);
+  const timeoutMs = flags.timeout === undefined ? undefined : parseDuration("--timeout", flags.timeout);
   const progress = createProgress({
     quiet: flags.quiet === true,
     verbose: flags.verbose === true,
@@ -96,10 +96,10 @@ export function openSession(flags: CommonFlags): OpenSession {
 const LONGEST_MS = 2 ** 31 - 1;
 
 /** Milliseconds of `90s`, `15m`, `2h`, `500ms`. Throws `options-invalid` otherwise. */
-function parseDuration(text: string): number {
+export function parseDuration(flag: string, text: string): number {
   const match = /^(\d+(?:\.\d+)?)(ms|s|m|h)$/.exec(text);
   const factor = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 }[match?.[2] ?? ""] ?? 0;
   const durationMs = Number(match?.[1] ?? 0) * factor;
   if (durationMs > 0) return Math.min(durationMs, LONGEST_MS);
-  throw new GroupSyncError("options-invalid", `--timeout ${text} is not a duration; write 90s, 15m or 2h.`);
+  throw new GroupSyncError("options-invalid", `${flag} ${text} is not a duration; write 90s, 15m or 2h.`);
 }

@@ -51,7 +51,7 @@ import {
 } from "./memory.js";
 import { buildPlan, digestMembers, parsePlan } from "./plan.js";
 import { buildReport, listOutcomes, listResidual, type ProviderResult } from "./report.js";
-import { readGroupWhole, readTargets, type TargetReading } from "./snapshot.js";
+import { confirmKinds, readGroupWhole, readTargets, type TargetReading } from "./snapshot.js";
 import { diffDeed, listDeeds } from "./undo.js";
 import { verifyChanges } from "./verify.js";
 
@@ -168,6 +168,10 @@ export async function applyPlan(plan: Plan, options: RunOptions): Promise<Report
   }
   const capabilities = new Map(options.providers.map((provider) => [provider.id, provider.capabilities]));
   const released = releaseApproved(checked, (id) => capabilities.get(id), run.now());
+  const { planId } = checked;
+  for (const { provider: _provider, ...approval } of checked.approvals ?? []) {
+    await options.state?.recordApproval({ planId, ...approval });
+  }
   const identities = released.providers.map(({ identity }) => identity);
   return whileHolding(identities, run, () => executePlan(released, run, undefined));
 }
@@ -291,7 +295,7 @@ function askAccess(work: Work, run: Run, options: RunOptions): Promise<readonly 
         const meter = createMeter(run.onEvent, () => run.lease?.check());
         const context = meter.context(options.signal);
         try {
-          return { provider, meter, context, report: await provider.checkAccess(context) };
+          return { provider, meter, context, report: await provider.checkAccess(context, "identity") };
         } catch (error) {
           if (isGroupSyncError(error, "cancelled") || !isGroupSyncError(error)) throw error;
           return { provider, meter, context, error };
@@ -420,7 +424,7 @@ async function draftProvider(
     let identities = await resolvePeople(people, provider, context);
 
     run.onEvent({ type: "phase", provider: id, phase: "read" });
-    const readings = stampReadings(
+    let readings = stampReadings(
       await readTargets(targets, provider, context, (done, total) =>
         run.onEvent({ type: "progress", provider: id, phase: "read", done, total }),
       ),
@@ -438,6 +442,12 @@ async function draftProvider(
     const doubtful = pinsToConfirm(diffs, readings, capabilities.lookup.keysPerCall.value > 1);
     if (doubtful.length > 0) {
       identities = await confirmPins(identities, doubtful, provider, context);
+      diffs = compare();
+    }
+    const changed = new Set(diffs.flatMap(({ changes }) => changes.map(({ groupId }) => groupId)));
+    const sure = await confirmKinds(readings, changed, provider, context);
+    if (sure !== readings) {
+      readings = sure;
       diffs = compare();
     }
     const guards = spec.providers.find((entry) => entry.id === id)?.guards ?? spec.guards;
@@ -692,7 +702,7 @@ async function recheck(
   signal: AbortSignal | undefined,
 ): Promise<Current> {
   const context = meter.context(signal);
-  const { identity } = await provider.checkAccess(context);
+  const { identity } = await provider.checkAccess(context, "identity");
   if (identity !== plan.identity) {
     throw new GroupSyncError(
       "plan-invalid",

@@ -5,9 +5,9 @@
  * kept and marked so; the guards see to it that nothing is removed on its word.
  */
 import { setTimeout as sleep } from "node:timers/promises";
-import pLimit from "p-limit";
 import { groupBy } from "../collections.js";
 import { isGroupSyncError } from "../errors.js";
+import { readEach } from "../http/many.js";
 import { normalizeId } from "../identity.js";
 import type { Group, Snapshot, Target } from "../model.js";
 import type { CallContext, Capabilities, GroupListing, GroupProvider } from "../provider.js";
@@ -45,18 +45,72 @@ export async function readTargets(
     target.groupId === undefined ? target : { ...target, groupId: normalizeId(target.groupId, provider) },
   );
   const matches = matchTargets(named, listing, provider.capabilities);
-  // Its own limiter: requests have theirs, and nesting one limiter in itself would deadlock.
-  const limit = pLimit(Math.max(1, provider.capabilities.inFlight.reads.value));
-  let done = 0;
-  return Promise.all(
-    matches.map((match) =>
-      limit(async (): Promise<TargetReading> => {
-        const reading = match.state === "matched" ? await readMatched(match, provider, context) : match;
-        onProgress(++done, targets.length);
-        return reading;
-      }),
-    ),
+  const ids = matches.flatMap((match) => (match.state === "matched" ? [match.group.id] : []));
+  const others = matches.length - ids.length;
+  const results = await readGroupsWhole(ids, provider, context, (done) => onProgress(others + done, targets.length));
+  return matches.map((match) =>
+    match.state === "matched" ? describeReading(match, results.get(match.group.id)) : match,
   );
+}
+
+/** Reads groups, each again if it moved meanwhile: together where the provider can, else one by one. By group id. */
+export async function readGroupsWhole(
+  groupIds: readonly string[],
+  provider: GroupProvider,
+  context: CallContext,
+  onRead: (done: number) => void = () => {},
+): Promise<ReadonlyMap<string, PromiseSettledResult<Snapshot>>> {
+  // Its own limiter: requests have theirs, and nesting one limiter in itself would deadlock.
+  const width = provider.capabilities.inFlight.reads.value;
+  const ids = [...new Set(groupIds)];
+  if (!provider.readGroups || ids.length < 2) {
+    const results = await readEach(ids, width, (id) => readGroupWhole(id, provider, context), onRead);
+    return new Map(results.map((result, index) => [ids[index] ?? "", result]));
+  }
+  const together = await provider
+    .readGroups(ids, context, onRead)
+    .catch((reason: unknown) => ids.map(() => ({ status: "rejected", reason }) as const));
+  const results = new Map(together.map((result, index) => [ids[index] ?? "", result]));
+  const moved = ids.filter((id) => {
+    const result = results.get(id);
+    return result?.status === "fulfilled" && !result.value.evidence.complete && result.value.evidence.moved;
+  });
+  const again = await readEach(moved, width, (id) => readGroupWhole(id, provider, context));
+  again.forEach((result, index) => results.set(moved[index] ?? "", result));
+  return results;
+}
+
+/**
+ * Asks what decides about the membership of these groups, where their readings do not tell (see `readKind`): before
+ * anything is written there, and only then.
+ */
+export async function confirmKinds(
+  readings: readonly TargetReading[],
+  groupIds: ReadonlySet<string | undefined>,
+  provider: GroupProvider,
+  context: CallContext,
+): Promise<readonly TargetReading[]> {
+  const { readKind } = provider;
+  if (!readKind) return readings;
+  const asked = readings.filter((reading) => reading.state === "found" && groupIds.has(reading.snapshot.group.id));
+  if (asked.length === 0) return readings;
+  const results = await readEach(
+    asked,
+    provider.capabilities.inFlight.reads.value,
+    async (reading) => reading.state === "found" && (await readKind(reading.snapshot.group.id, context)),
+  );
+  const answers = new Map(asked.map((reading, index) => [reading, results[index]]));
+  return readings.map((reading) => {
+    const answer = answers.get(reading);
+    if (reading.state !== "found" || !answer) return reading;
+    if (answer.status === "rejected") {
+      return describeFailure(reading.target, answer.reason, "what decides about its members could not be read");
+    }
+    const { snapshot } = reading;
+    return answer.value
+      ? { ...reading, snapshot: { ...snapshot, group: { ...snapshot.group, kind: answer.value } } }
+      : reading;
+  });
 }
 
 /** Reads one group, again if it moved meanwhile. */
@@ -191,17 +245,18 @@ function matchTarget(
   };
 }
 
-async function readMatched(match: Matched, provider: GroupProvider, context: CallContext): Promise<TargetReading> {
-  const { target, group, matchedBy, doubt } = match;
-  try {
-    const snapshot = await readGroupWhole(group.id, provider, context);
-    if (doubt === undefined) return { state: "found", target, matchedBy, snapshot };
-    const evidence = { ...snapshot.evidence, complete: false, because: doubt };
-    return { state: "found", target, matchedBy, snapshot: { ...snapshot, evidence } };
-  } catch (error) {
-    // The whole run stops for these; everything else concerns this group alone.
-    const fatal = isGroupSyncError(error) && ["cancelled", "unauthenticated", "rate-limited"].includes(error.code);
-    if (!isGroupSyncError(error) || fatal) throw error;
-    return { state: "problem", target, message: `its members could not be read: ${error.message}` };
-  }
+function describeReading(match: Matched, result: PromiseSettledResult<Snapshot> | undefined): TargetReading {
+  const { target, matchedBy, doubt } = match;
+  if (result?.status !== "fulfilled") return describeFailure(target, result?.reason, "its members could not be read");
+  const snapshot = result.value;
+  if (doubt === undefined) return { state: "found", target, matchedBy, snapshot };
+  const evidence = { ...snapshot.evidence, complete: false, because: doubt };
+  return { state: "found", target, matchedBy, snapshot: { ...snapshot, evidence } };
+}
+
+/** The whole run stops for some errors; everything else concerns this group alone. */
+function describeFailure(target: Target, error: unknown, what: string): TargetReading {
+  const fatal = isGroupSyncError(error) && ["cancelled", "unauthenticated", "rate-limited"].includes(error.code);
+  if (!isGroupSyncError(error) || fatal) throw error;
+  return { state: "problem", target, message: `${what}: ${error.message}` };
 }

@@ -49,7 +49,8 @@ function targetOf(provider: ProviderId, group: string, outcomes: readonly Outcom
     // Gone already is as good as taken back.
     absent: created !== undefined,
     guards,
-    managed: { member: true, manager: true, owner: true },
+    // Nothing is wished of the group as a whole.
+    managed: { member: false, manager: false, owner: false },
     members: [],
   };
 }

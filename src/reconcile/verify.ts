@@ -6,14 +6,13 @@
  * `unknown`.
  */
 import { setTimeout as sleep } from "node:timers/promises";
-import pLimit from "p-limit";
 import { groupBy } from "../collections.js";
 import { isGroupSyncError, summarizeError } from "../errors.js";
 import type { Change, ErrorSummary, Residual, Snapshot } from "../model.js";
-import type { CallContext, GroupProvider } from "../provider.js";
+import type { GroupProvider } from "../provider.js";
 import { type Book, isSo, type Progress } from "./apply.js";
 import type { Meter, SyncEvent } from "./events.js";
-import { readGroupWhole } from "./snapshot.js";
+import { readGroupsWhole } from "./snapshot.js";
 
 /** What verifying needs to know. */
 export interface VerifyInput {
@@ -46,31 +45,29 @@ export async function verifyChanges(input: VerifyInput): Promise<readonly Residu
     ({ group }) => group,
   );
   const total = touched.size;
-  const limit = pLimit(Math.max(1, provider.capabilities.inFlight.reads.value));
   // A run that was stopped reads once; what was done may show only later.
   const isPatient = windowMs > 0 || provider.capabilities.consistencyMs.value === 0;
   for (let pauseMs = FIRST_PAUSE_MS; touched.size > 0; pauseMs = Math.min(pauseMs * 2, LONGEST_PAUSE_MS)) {
     // One context a round: lists that serve many groups are read once in it.
     const context = meter.context(signal);
     const last = Date.now() + pauseMs > deadline || signal?.aborted === true;
-    await Promise.all(
-      [...touched].map(([group, changes]) =>
-        limit(async () => {
-          const reading = await readBack(groupIds.get(group), provider, context);
-          const open = settle(changes, reading, book, last, windowMs, isPatient);
-          if (reading.state === "read") residual.set(group, findLosses(group, changes, reading.snapshot, input));
-          if (open.length > 0) touched.set(group, [...open]);
-          else touched.delete(group);
-          input.onEvent({
-            type: "progress",
-            provider: provider.id,
-            phase: "verify",
-            done: total - touched.size,
-            total,
-          });
-        }),
-      ),
+    const ids = [...touched.keys()].flatMap((group) => groupIds.get(group) ?? []);
+    const readings = await readGroupsWhole(ids, provider, context, (done) =>
+      input.onEvent({
+        type: "progress",
+        provider: provider.id,
+        phase: "verify",
+        done: total - ids.length + done,
+        total,
+      }),
     );
+    for (const [group, changes] of [...touched]) {
+      const reading = describeReading(readings.get(groupIds.get(group) ?? ""));
+      const open = settle(changes, reading, book, last, windowMs, isPatient);
+      if (reading.state === "read") residual.set(group, findLosses(group, changes, reading.snapshot, input));
+      if (open.length > 0) touched.set(group, [...open]);
+      else touched.delete(group);
+    }
     if (touched.size > 0) await sleep(pauseMs, undefined, signal ? { signal } : {}).catch(() => {});
   }
   return [...residual.values()].flat();
@@ -81,15 +78,14 @@ function isWorthReading(change: Change, { status }: Progress): boolean {
   return status === "sent" || (status === "failed" && change.type.startsWith("member."));
 }
 
-async function readBack(groupId: string | undefined, provider: GroupProvider, context: CallContext): Promise<Reading> {
-  if (groupId === undefined) return { state: "gone" };
-  try {
-    return { state: "read", snapshot: await readGroupWhole(groupId, provider, context) };
-  } catch (error) {
-    return isGroupSyncError(error, "not-found")
-      ? { state: "gone" }
-      : { state: "unreadable", error: summarizeError(error) };
-  }
+/** A group without an id was never made. */
+function describeReading(result: PromiseSettledResult<Snapshot> | undefined): Reading {
+  if (!result) return { state: "gone" };
+  if (result.status === "fulfilled") return { state: "read", snapshot: result.value };
+  const error: unknown = result.reason;
+  return isGroupSyncError(error, "not-found")
+    ? { state: "gone" }
+    : { state: "unreadable", error: summarizeError(error) };
 }
 
 /** Books what the reading shows; returns the changes that are worth another look. */

@@ -20,16 +20,21 @@ export interface LineView {
   readonly sign: "+" | "-" | "~" | "!" | "?";
   readonly what: string;
   readonly why: string;
+  /** The person (or the account of someone unknown) whom it is about; absent: the group itself. */
+  readonly who?: string;
 }
 
+/** How many lines there are of each sign. */
+export type Tally = Readonly<Record<LineView["sign"], number>>;
+
 /** A group's story at one provider. */
-interface GroupView {
+export interface GroupView {
   readonly group: string;
   readonly lines: readonly LineView[];
 }
 
 /** What is held by one guard, with the guard's message. */
-interface HeldView {
+export interface HeldView {
   readonly guard: GuardName;
   readonly group: string;
   readonly message: string;
@@ -38,6 +43,7 @@ interface HeldView {
 
 /** A provider's part. */
 export interface ProviderView {
+  readonly id: string;
   readonly title: string;
   readonly error?: string;
   readonly groups: readonly GroupView[];
@@ -48,16 +54,76 @@ export interface ProviderView {
   readonly footer: string;
 }
 
+/** A past run: how many differences it met, and what became of them. */
+export interface PastView {
+  readonly runId: string;
+  /** ISO time. */
+  readonly at: string;
+  readonly done: number;
+  readonly held: number;
+  /** Failed, unknown or skipped. */
+  readonly open: number;
+  /** False: the run did not come to its end. */
+  readonly ended: boolean;
+}
+
 /** A whole plan or report, ready to be laid out. */
 export interface DocumentView {
   readonly title: string;
   readonly headline: string;
   readonly providers: readonly ProviderView[];
   readonly closing: readonly string[];
+  /** The last runs, oldest first. Empty or absent: nothing is remembered. */
+  readonly history?: readonly PastView[];
+}
+
+/** What a view may show besides the plan or report itself. */
+export interface ViewOptions {
+  /** Past runs, in any order, as the state remembers them; the last twenty are shown. @default none */
+  readonly history?: readonly PastRun[];
+}
+
+/** A run as it is remembered. */
+export interface PastRun {
+  readonly runId: string;
+  /** ISO time. */
+  readonly startedAt: string;
+  /** Absent: the run did not come to its end. */
+  readonly summary?: Report["summary"];
+}
+
+const MOST_PAST_RUNS = 20;
+
+function viewHistory({ history = [] }: ViewOptions): Pick<DocumentView, "history"> {
+  const inOrder = history.toSorted((left, right) => Date.parse(left.startedAt) - Date.parse(right.startedAt));
+  const points = inOrder.slice(-MOST_PAST_RUNS).map(({ runId, startedAt, summary }) => ({
+    runId,
+    at: startedAt,
+    done: summary ? summary.applied + summary.pending : 0,
+    held: summary?.held ?? 0,
+    open: summary ? summary.failed + summary.unknown + summary.skipped : 0,
+    ended: summary !== undefined,
+  }));
+  return points.length > 0 ? { history: points } : {};
+}
+
+/** Counts lines by their sign. */
+export function tally(lines: readonly LineView[]): Tally {
+  const counts = { "+": 0, "-": 0, "~": 0, "!": 0, "?": 0 };
+  for (const { sign } of lines) counts[sign]++;
+  return counts;
+}
+
+/** `+3 -1 ~2`; empty for no lines. */
+export function renderTally(counts: Tally): string {
+  return Object.entries(counts)
+    .filter(([, number]) => number > 0)
+    .map(([sign, number]) => `${sign}${number}`)
+    .join(" ");
 }
 
 /** The plan as a reviewer wants it. */
-export function viewPlan(plan: Plan): DocumentView {
+export function viewPlan(plan: Plan, options: ViewOptions = {}): DocumentView {
   const { summary } = plan;
   const counts = [
     count(summary.create, "group to create", "groups to create"),
@@ -74,7 +140,23 @@ export function viewPlan(plan: Plan): DocumentView {
     plan.status === "in-sync"
       ? "In sync: nothing to change."
       : `${counts.join(", ") || "Nothing to change"}${broken ? "; not everything could be planned" : ""}.`;
-  return { title: `Plan ${plan.planId}`, headline, providers: plan.providers.map(viewProviderPlan), closing: [] };
+  return {
+    title: `Plan ${plan.planId}`,
+    headline,
+    providers: plan.providers.map(viewProviderPlan),
+    closing: sumUp(plan),
+    ...viewHistory(options),
+  };
+}
+
+/** What it all takes, where that is not said by the only provider. */
+function sumUp({ providers }: Plan): readonly string[] {
+  const writing = providers.filter(({ changes }) => changes.length > 0);
+  if (writing.length < 2) return [];
+  const calls = writing.reduce((sum, { cost }) => sum + cost.calls, 0);
+  // Providers work side by side.
+  const seconds = Math.max(...writing.map(({ cost }) => cost.seconds));
+  return [`In all: ${count(calls, "call", "calls")} at ${writing.length} providers, about ${seconds} s.`];
 }
 
 function viewProviderPlan(provider: ProviderPlan): ProviderView {
@@ -82,11 +164,7 @@ function viewProviderPlan(provider: ProviderPlan): ProviderView {
   return {
     ...viewCommon(provider),
     title: titleOf(provider.id, provider.type, provider.identity),
-    groups: viewGroups(provider.changes, (change) => ({
-      sign: signOf(change),
-      what: describe(change),
-      why: change.reason,
-    })),
+    groups: viewGroups(provider.changes, (change) => viewLine(change, change.reason)),
     held: viewHeld(provider.held),
     footer: provider.error
       ? "not planned"
@@ -97,7 +175,7 @@ function viewProviderPlan(provider: ProviderPlan): ProviderView {
 }
 
 /** The report: what was done, and what was not. */
-export function viewReport(report: Report): DocumentView {
+export function viewReport(report: Report, options: ViewOptions = {}): DocumentView {
   const counts = Object.entries(report.summary)
     .filter(([, number]) => number > 0)
     .map(([status, number]) => `${number} ${status}`);
@@ -106,6 +184,7 @@ export function viewReport(report: Report): DocumentView {
   const closing = [
     ...report.residual.filter(({ unasked }) => unasked).map(({ group, message }) => `${group}: ${message}`),
     ...(report.stopped === undefined || saidByProvider ? [] : [`Stopped early: ${report.stopped}`]),
+    ...(report.stateError ? [`This run could not be remembered: ${report.stateError.message}`] : []),
     ...(report.retryAt === undefined ? [] : [`Come back after ${report.retryAt}.`]),
   ];
   return {
@@ -113,6 +192,7 @@ export function viewReport(report: Report): DocumentView {
     headline,
     providers: report.providers.map((part) => viewProviderReport(part, report.stopped)),
     closing,
+    ...viewHistory(options),
   };
 }
 
@@ -137,13 +217,10 @@ function viewOutcome(outcome: Outcome, saidElsewhere: string): LineView {
   const good = outcome.status === "applied" || outcome.status === "already" || outcome.status === "pending";
   // What stopped the whole run is said once, not beside everything that was not done for it.
   if (outcome.status === "skipped" && outcome.error && saidElsewhere.includes(outcome.error.message))
-    return { sign: "!", what: describe(outcome), why: "skipped" };
+    return { ...viewLine(outcome, "skipped"), sign: "!" };
   const status = outcome.status === "applied" ? "" : `${outcome.status}: `;
-  return {
-    sign: good ? signOf(outcome) : "!",
-    what: describe(outcome),
-    why: status + (outcome.error ? describeError(outcome.error) : outcome.reason),
-  };
+  const line = viewLine(outcome, status + (outcome.error ? describeError(outcome.error) : outcome.reason));
+  return good ? line : { ...line, sign: "!" };
 }
 
 /** An error in one line: what happened, what to do, when to come back. */
@@ -155,8 +232,9 @@ export function describeError({ message, hint, retryAt }: ErrorSummary): string 
 
 function viewCommon(
   part: ProviderPlan | ProviderReport,
-): Pick<ProviderView, "error" | "unresolved" | "problems" | "notes"> {
+): Pick<ProviderView, "id" | "error" | "unresolved" | "problems" | "notes"> {
   return {
+    id: part.id,
     ...(part.error && { error: describeError(part.error) }),
     unresolved: part.unresolved.map(
       ({ person, reason, groups }) =>
@@ -176,14 +254,15 @@ function viewHeld(held: readonly HeldChange[]): readonly HeldView[] {
     (alike) => {
       const [first] = alike;
       if (!first) return [];
-      const lines = alike.map((change) => ({
-        sign: signOf(change),
-        what: describe(change),
-        why: change.wantedBecause,
-      }));
+      const lines = alike.map((change) => viewLine(change, change.wantedBecause));
       return [{ guard: first.guard, group: first.group, message: first.reason, lines }];
     },
   );
+}
+
+function viewLine(change: Change, why: string): LineView {
+  const who = change.person ?? change.account;
+  return { sign: signOf(change), what: describe(change), why, ...(who !== undefined && { who }) };
 }
 
 function signOf({ type }: Change): LineView["sign"] {

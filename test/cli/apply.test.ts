@@ -8,6 +8,7 @@ let sandbox: Sandbox;
 let env: Readonly<Record<string, string>>;
 
 beforeEach(async () => {
+  folder.forget();
   sandbox = await startSandbox();
   env = sampleEnvironment(sandbox);
   folder.write("group-sync.yaml", quickSpec(sandbox));

@@ -115,6 +115,8 @@ export interface Folder {
   at(name: string): string;
   read(name: string): string;
   write(name: string, text: string): string;
+  /** Forgets what earlier runs remembered: another sandbox is another tenant. */
+  forget(): void;
   remove(): void;
 }
 
@@ -129,6 +131,7 @@ export function createFolder(): Folder {
       writeFileSync(at(name), text);
       return at(name);
     },
+    forget: () => rmSync(at(".group-sync"), { recursive: true, force: true }),
     remove: () => rmSync(path, { recursive: true, force: true }),
   };
 }

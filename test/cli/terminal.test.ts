@@ -19,6 +19,7 @@ let sandbox: Sandbox | undefined;
 let env: Readonly<Record<string, string>>;
 
 async function open(options: SandboxOptions = {}): Promise<Sandbox> {
+  folder.forget();
   sandbox = await startSandbox(options);
   env = sampleEnvironment(sandbox);
   return sandbox;

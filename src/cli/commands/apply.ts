@@ -6,25 +6,31 @@ import { applyPlan, reconcile } from "../../reconcile/reconcile.js";
 import { viewReport } from "../../report/model.js";
 import { renderText } from "../../report/text.js";
 import { brokenProviders, exitCodeOfPlan, exitCodeOfReport } from "../exit.js";
-import { mustBeWritable, readText, writeText } from "../files.js";
+import { mustBeWritable, readJson, writeText } from "../files.js";
 import { createProviders, planOptions, readSpec } from "../inputs.js";
 import type { CommonFlags, Session } from "../session.js";
+import { type StateFlags, withState } from "../state.js";
 import { renderPlan, textOptions } from "./plan.js";
 
 /** Flags of `apply`. */
-export interface ApplyFlags extends CommonFlags {
+export interface ApplyFlags extends StateFlags {
   readonly yes?: boolean;
   readonly report?: string;
 }
 
 /** A report, or the plan that was not agreed to. */
-type Ending = { readonly report: Report } | { readonly declined: Plan };
+export type Ending = { readonly report: Report } | { readonly declined: Plan };
 
 /** `apply [plan.json]`: makes it so, and reads back what is really so. */
 export async function runApply(session: Session, flags: ApplyFlags, [planFile]: readonly string[]): Promise<number> {
   mustBeAbleToAsk(flags, "Look at `group-sync plan` first, then apply with --yes.");
   await mustBeWritable(flags.report);
   const ending = planFile === undefined ? await applyFresh(session, flags) : await applySaved(planFile, session, flags);
+  return endWith(ending, session, flags);
+}
+
+/** Shows the report, saves it where asked, and says how it went. */
+export async function endWith(ending: Ending, session: Session, flags: ApplyFlags): Promise<number> {
   session.progress.stop();
   if ("declined" in ending) return exitCodeOfPlan(ending.declined);
   const { report } = ending;
@@ -47,23 +53,27 @@ export function mustBeAbleToAsk({ yes }: Pick<ApplyFlags, "yes">, hint: string):
 
 async function applyFresh(session: Session, flags: ApplyFlags): Promise<Ending> {
   const spec = await readSpec(session);
-  let declined: Plan | undefined;
-  const report = await reconcile({
-    ...planOptions(session, spec),
-    ...(!flags.yes && {
-      confirm: async (plan: Plan) => {
-        const agreed = await confirm(plan, session, flags);
-        if (!agreed) declined = plan;
-        return agreed;
-      },
-    }),
+  const asking = askFirst(session, flags);
+  return withState(spec, session, { create: true }, async (state) => {
+    const report = await reconcile({ ...planOptions(session, spec), ...(state && { state }), ...asking.options });
+    return asking.declined() ?? { report };
   });
-  return declined ? { declined } : { report };
+}
+
+/** Asks before writing, unless `--yes` was given; `declined` tells of a no. */
+export function askFirst(session: Session, flags: ApplyFlags) {
+  let declined: { readonly declined: Plan } | undefined;
+  const ask = async (plan: Plan) => {
+    const agreed = await confirm(plan, session, flags);
+    if (!agreed) declined = { declined: plan };
+    return agreed;
+  };
+  return { options: flags.yes ? {} : { confirm: ask }, declined: () => declined };
 }
 
 async function applySaved(file: string, session: Session, flags: ApplyFlags): Promise<Ending> {
   refusePlanningFlags(file, flags);
-  const plan = parsePlan(await readJson(file), new Date());
+  const plan = parsePlan(await readJson(file, "plan-invalid"), new Date());
   const spec = await readSpec(session);
   if (spec.digest !== plan.specDigest) {
     throw new GroupSyncError("plan-invalid", `${flags.config} has changed since ${file} was made.`, {
@@ -72,11 +82,10 @@ async function applySaved(file: string, session: Session, flags: ApplyFlags): Pr
   }
   if (!flags.yes && !(await confirm(plan, session, flags))) return { declined: plan };
   const { signal, progress } = session;
-  const report = await applyPlan(plan, {
-    providers: createProviders(spec, session),
-    signal,
-    onEvent: progress.onEvent,
-  });
+  const providers = createProviders(spec, session);
+  const report = await withState(spec, session, { create: true }, (state) =>
+    applyPlan(plan, { providers, signal, onEvent: progress.onEvent, ...(state && { state }) }),
+  );
   return { report };
 }
 
@@ -89,17 +98,6 @@ function refusePlanningFlags(file: string, { provider, group, allow, removals }:
   throw new GroupSyncError("options-invalid", `${file} is applied as it was made, without ${given.join(", ")}.`, {
     hint: `Make it anew: group-sync plan ${given[0]} … --out ${file}`,
   });
-}
-
-async function readJson(file: string): Promise<unknown> {
-  const text = await readText(file, "plan-invalid");
-  try {
-    return JSON.parse(text) as unknown;
-  } catch {
-    throw new GroupSyncError("plan-invalid", `${file} is not JSON.`, {
-      hint: "Make a plan with: group-sync plan --out plan.json",
-    });
-  }
 }
 
 /** Shows the plan and asks. A plan without changes needs no answer. */

@@ -8,9 +8,10 @@ import { brokenProviders, exitCodeOfPlan } from "../exit.js";
 import { mustBeWritable, writeText } from "../files.js";
 import { planOptions, readSpec } from "../inputs.js";
 import type { CommonFlags, Session } from "../session.js";
+import { type StateFlags, withState } from "../state.js";
 
 /** Flags of `plan`. */
-export interface PlanFlags extends CommonFlags {
+export interface PlanFlags extends StateFlags {
   readonly out?: string;
   readonly format: "text" | "json" | "markdown" | "html";
 }
@@ -19,7 +20,9 @@ export interface PlanFlags extends CommonFlags {
 export async function runPlan(session: Session, flags: PlanFlags): Promise<number> {
   await mustBeWritable(flags.out);
   const spec = await readSpec(session);
-  const plan = await createPlan(planOptions(session, spec));
+  const plan = await withState(spec, session, { create: false }, (state) =>
+    createPlan({ ...planOptions(session, spec), ...(state && { state }) }),
+  );
   session.progress.stop();
   if (flags.json || flags.format === "json") session.json(plan);
   else session.result(renderPlan(plan, flags, session));
