@@ -119,6 +119,27 @@ export async function confirmPins(
   return indexed(identities.provider, resolutions);
 }
 
+/**
+ * Pinned accounts whose address, as a provider shows it, is none of the person's: a wrong pin, or an account that was
+ * given to somebody else. `addressOf`: the address of an account, where a reading has shown one.
+ */
+export function notePins(
+  identities: Identities,
+  people: Readonly<Record<string, Person>>,
+  addressOf: ReadonlyMap<string, string>,
+): readonly string[] {
+  return [...identities.resolutions].flatMap(([id, resolution]) => {
+    if (resolution.state !== "found" || !resolution.pinned) return [];
+    const address = resolution.account.email ?? addressOf.get(resolution.account.id);
+    const person = people[id];
+    const known = person ? addressesOf(person).map(normalizeEmail) : [];
+    if (address === undefined || known.length === 0 || known.includes(normalizeEmail(address))) return [];
+    return [
+      `${id} is pinned to ${resolution.account.id}, whose address there is ${address}; the spec says ${known.join(", ")}. Is the pin still right?`,
+    ];
+  });
+}
+
 /** An id of an account or group as the provider itself writes it. */
 export function normalizeId(id: string, provider: Pick<GroupProvider, "capabilities">): string {
   return provider.capabilities.lookup.idsAreLowerCase.value ? id.toLowerCase() : id;

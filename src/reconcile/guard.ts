@@ -76,8 +76,10 @@ export function guardChanges(diffs: readonly ProviderDiff[], options: GuardOptio
     guardEmptySource(targets, options);
   }
   for (const { diff, targets } of ledgers) {
-    for (const ledger of targets)
+    for (const ledger of targets) {
       holdOverLimit([ledger], ledger.diff.target.guards, `the group ${ledger.diff.target.group}`, options);
+      holdRolesOverLimit(ledger, options);
+    }
     holdOverLimit(targets, diff.guards, `the provider ${diff.provider}`, options);
   }
   holdOverLimit(
@@ -421,6 +423,21 @@ function holdOverLimit(ledgers: readonly Ledger[], limits: GuardSettings, what: 
   const limit = overCount ? `more than ${count} at once` : `more than ${percent} %`;
   const message = `${removals} of ${members} memberships of ${what} would be removed (${share.toFixed(1)} %): ${limit} (guards.maxRemovals).`;
   for (const { ledger, removals: changes } of byLedger) hold(ledger, changes, "max-removals", options, message);
+}
+
+/** The same limits for each role above plain membership: who loses it, by removal or by demotion, of those who have it. */
+function holdRolesOverLimit(ledger: Ledger, options: GuardOptions): void {
+  const { group, guards } = ledger.diff.target;
+  const { count, percent } = guards.maxRemovals;
+  for (const role of ["manager", "owner"] as const) {
+    const holders = ledger.members.filter((member) => member.role === role).length;
+    const losses = pending(ledger, (change) => isLossOf(role, change));
+    const over = losses.length > count ? `more than ${count} at once` : `more than ${percent} %`;
+    if (losses.length <= count && (losses.length < 2 || losses.length * 100 <= percent * holders)) continue;
+    const share = ((losses.length / holders) * 100).toFixed(1);
+    const message = `${losses.length} of ${holders} ${role}s of the group ${group} would lose the role (${share} %): ${over} (guards.maxRemovals).`;
+    hold(ledger, losses, "max-removals", options, message);
+  }
 }
 
 /**

@@ -10,7 +10,7 @@ import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import { groupBy } from "../collections.js";
 import { GroupSyncError, isGroupSyncError, summarizeError } from "../errors.js";
-import { confirmPins, resolvePeople } from "../identity.js";
+import { confirmPins, notePins, resolvePeople } from "../identity.js";
 import type {
   Change,
   GuardSettings,
@@ -359,7 +359,9 @@ async function concludeRuns(
       `${each.runId} of ${each.startedAt} did not come to its end: ${report.summary.applied + report.summary.pending} of its changes were made, ${report.summary.skipped} were not`,
     );
   }
-  return notes.length === 0 ? drafts : drafts.map((draft, index) => (index === 0 ? { ...draft, notes } : draft));
+  return notes.length === 0
+    ? drafts
+    : drafts.map((draft, index) => (index === 0 ? { ...draft, notes: [...notes, ...(draft.notes ?? [])] } : draft));
 }
 
 function narrow(targets: readonly Target[], only: PlanOptions["only"]): readonly Target[] {
@@ -450,6 +452,7 @@ async function draftProvider(
       readings = sure;
       diffs = compare();
     }
+    const notes = notePins(identities, spec.people, addressesIn(readings));
     const guards = spec.providers.find((entry) => entry.id === id)?.guards ?? spec.guards;
     const own = report.ownAccount === undefined ? {} : { ownAccount: report.ownAccount };
     const { formerIdentity, ...recollection } = memory;
@@ -459,6 +462,7 @@ async function draftProvider(
     return {
       access,
       readings,
+      notes,
       diff: {
         provider: id,
         capabilities,
@@ -473,6 +477,19 @@ async function draftProvider(
     if (isGroupSyncError(error, "cancelled") || !isGroupSyncError(error)) throw error;
     return { access, readings: [], error };
   }
+}
+
+/** The addresses that readings have shown, by account. */
+function addressesIn(readings: readonly TargetReading[]): ReadonlyMap<string, string> {
+  return new Map(
+    readings.flatMap((reading) =>
+      reading.state === "found"
+        ? reading.snapshot.members.flatMap(({ account, email }) =>
+            email === undefined ? [] : [[account, email] as const],
+          )
+        : [],
+    ),
+  );
 }
 
 /** Each reading says as whom it was made. */

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { GroupSyncError } from "../../src/errors.js";
-import { confirmPins, type Identities, normalizeEmail, resolvePeople } from "../../src/identity.js";
+import { confirmPins, type Identities, normalizeEmail, notePins, resolvePeople } from "../../src/identity.js";
 import type { Account, Person } from "../../src/model.js";
 import { type AccountKey, type Capabilities, createCallContext, type GroupProvider } from "../../src/provider.js";
 import { createMemoryProvider } from "../../src/testing/memory.js";
@@ -334,5 +334,36 @@ describe("questions", () => {
     await expect(resolve(crowd(3), failing)).rejects.toMatchObject({ code: "unavailable" });
     const pins = await resolve([person("p1", { accounts: { lab: "p1@x" } })], failing);
     await expect(confirm(pins, ["p1"], failing)).rejects.toMatchObject({ code: "unavailable" });
+  });
+});
+
+describe("pins are checked against the address", () => {
+  const people = {
+    ada: person("ada", { accounts: { lab: "a1" }, email: "Ada@Example.org", aliases: ["lovelace@example.org"] }),
+    bob: person("bob", { accounts: { lab: "b1" }, email: "bob@example.org" }),
+  };
+  const notes = async (accounts: readonly Partial<Account>[], seen: ReadonlyMap<string, string> = new Map()) => {
+    const identities = await confirm(
+      await resolve(Object.values(people), directory(accounts)),
+      ["ada", "bob"],
+      directory(accounts),
+    );
+    return notePins(identities, people, seen);
+  };
+
+  it("an address or an alias of the person, in any case, says nothing", async () => {
+    const accounts = [
+      { id: "a1", email: "LOVELACE@example.org" },
+      { id: "b1", email: "Bob@example.org" },
+    ];
+    expect(await notes(accounts)).toEqual([]);
+  });
+
+  it("another address asks whether the pin is right, wherever it was seen", async () => {
+    const expected = [
+      "bob is pinned to b1, whose address there is eve@example.org; the spec says bob@example.org. Is the pin still right?",
+    ];
+    expect(await notes([{ id: "a1" }, { id: "b1", email: "eve@example.org" }])).toEqual(expected);
+    expect(await notes([{ id: "a1" }, { id: "b1" }], new Map([["b1", "eve@example.org"]]))).toEqual(expected);
   });
 });

@@ -225,9 +225,37 @@ describe("max-removals", () => {
     expect(allowed.lines).toHaveLength(10);
   });
 
-  it("does not count roles that are taken away from people who stay", () => {
-    const wanted = [group("crew", { members: ["a", "b", "c"], managers: [], guards: limits(0, 0) })];
-    expect(compare({ wanted, there: [actual("crew", ["a:manager", "b:manager", "c:manager"])] }).held).toEqual([]);
+  describe("per role", () => {
+    const staff = names(20);
+    const crew = (managers: number, kept: number, guards: GuardSettings, stay: boolean): Scene => {
+      const was = staff.slice(0, managers);
+      const left = was.slice(0, kept);
+      const members = stay ? staff.filter((id) => !left.includes(id)) : staff.slice(managers);
+      return {
+        wanted: [group("crew", { members, managers: left, guards })],
+        there: [actual("crew", [...was.map((id) => `${id}:manager`), ...staff.slice(managers)])],
+      };
+    };
+    it.each<[string, managers: number, kept: number, guards: GuardSettings, held: number]>([
+      ["exactly the percentage", 8, 6, limits(50, 25), 0],
+      ["just over the percentage", 7, 5, limits(50, 25), 2],
+      ["one of two", 2, 1, limits(50, 25), 0],
+      ["as many as the count", 20, 15, limits(5, 100), 0],
+      ["one more than the count", 20, 14, limits(5, 100), 6],
+    ])("%s: of %i managers %i stay so", (_, managers, kept, guards, held) => {
+      // Who loses the role and stays in the group counts, and so does who leaves it altogether.
+      for (const stay of [true, false]) {
+        const { heldLines } = compare(crew(managers, kept, guards, stay));
+        expect(heldLines.filter((each) => each.startsWith("max-removals: "))).toHaveLength(held);
+      }
+    });
+    it("says how many of how many, and is acknowledged like the others", () => {
+      const scene = crew(4, 2, limits(50, 25), true);
+      expect(compare(scene).held[0]?.reason).toBe(
+        "2 of 4 managers of the group crew would lose the role (50.0 %): more than 25 % (guards.maxRemovals). Acknowledge with --allow max-removals:crew.",
+      );
+      expect(compare({ ...scene, allow: ["max-removals:crew"] }).held).toEqual([]);
+    });
   });
 });
 
