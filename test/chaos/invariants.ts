@@ -346,13 +346,15 @@ function checkRunCount(scenario: Scenario, episode: Episode, tell: Told): void {
 }
 
 /** Removals that were made and not taken back, each once. */
-function takenBy(episode: Episode, { service }: Oracle): readonly Effect[] {
+function takenBy(episode: Episode, oracle: Oracle): readonly Effect[] {
+  const { service } = oracle;
   const removed = episode.effects.filter(
     (effect) =>
       effect.service === service &&
       effect.by === "tool" &&
       (effect.kind === "lost" || effect.kind === "uninvited") &&
       !isBackAtTheEnd(episode, effect) &&
+      !isDroppedOwner(episode, oracle, effect) &&
       !episode.effects.some(
         (each) => each.kind === "deleted" && each.service === service && each.groupId === effect.groupId,
       ),
@@ -673,8 +675,19 @@ function isImpossible(scenario: Scenario, oracle: Oracle, change: Change, { afte
     return standing.state === "found" && standing.account === change.account && standing.sure;
   });
   const isGone = oracle.statusOf(change.account, state) === "deleted";
+  const [group] = state.groups.filter(({ id, name }) => id === change.groupId || name === change.group);
+  if (change.role === "owner" && group && areOwnersStuck(scenario, oracle, group, state)) return true;
   if (change.type === "member.add") return !isKnown;
   return change.type === "member.remove" && isGone && (service === "neuroio" || service === "genesys");
+}
+
+/**
+ * Genesys Cloud takes all owners at once. Where it refuses ids of people who are gone, one owner who is gone keeps the
+ * others from being changed, until somebody acknowledges that this one may go.
+ */
+function areOwnersStuck({ switches }: Scenario, oracle: Oracle, group: TrueGroup, state: TrueState): boolean {
+  if (oracle.service !== "genesys" || !["400", "404"].includes(String(switches.genesys?.["badId"]))) return false;
+  return group.members.some(({ account, role }) => role === "owner" && !oracle.isUser(account, state));
 }
 
 /** Holds what is true against what is wanted; a difference needs a guard that rightly holds it. */
@@ -774,6 +787,8 @@ function checkPeople(
       return standing.state === "found" && standing.account === account;
     });
     if (member.role === role || isHeld || isTold) continue;
+    const isOfOwners = member.role === "owner" || role === "owner";
+    if (isOfOwners && scenario && areOwnersStuck(scenario, oracle, group, state)) continue;
     const isLower = rankOf(member.role) > rankOf(role);
     if (isLower && (target.mode === "additive" || !target.managed[member.role])) continue;
     tell("the truth is as wanted", `${at}: ${account} is ${member.role}, not ${role}`);
