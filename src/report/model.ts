@@ -73,6 +73,8 @@ export interface DocumentView {
   readonly headline: string;
   readonly providers: readonly ProviderView[];
   readonly closing: readonly string[];
+  /** What it all takes. */
+  readonly footer?: string;
   /** The last runs, oldest first. Empty or absent: nothing is remembered. */
   readonly history?: readonly PastView[];
 }
@@ -144,19 +146,20 @@ export function viewPlan(plan: Plan, options: ViewOptions = {}): DocumentView {
     title: `Plan ${plan.planId}`,
     headline,
     providers: plan.providers.map(viewProviderPlan),
-    closing: sumUp(plan),
+    closing: [],
+    ...sumUp(plan),
     ...viewHistory(options),
   };
 }
 
 /** What it all takes, where that is not said by the only provider. */
-function sumUp({ providers }: Plan): readonly string[] {
+function sumUp({ providers }: Plan): Pick<DocumentView, "footer"> {
   const writing = providers.filter(({ changes }) => changes.length > 0);
-  if (writing.length < 2) return [];
+  if (writing.length < 2) return {};
   const calls = writing.reduce((sum, { cost }) => sum + cost.calls, 0);
   // Providers work side by side.
   const seconds = Math.max(...writing.map(({ cost }) => cost.seconds));
-  return [`In all: ${count(calls, "call", "calls")} at ${writing.length} providers, about ${seconds} s.`];
+  return { footer: `In all: ${count(calls, "call", "calls")} at ${writing.length} providers, about ${seconds} s.` };
 }
 
 function viewProviderPlan(provider: ProviderPlan): ProviderView {

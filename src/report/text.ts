@@ -1,6 +1,6 @@
 /** Plan and report for a terminal. */
 import picocolors from "picocolors";
-import type { DocumentView, LineView, ProviderView } from "./model.js";
+import { type DocumentView, type LineView, type ProviderView, renderTally, tally } from "./model.js";
 
 /** How text is laid out. */
 export interface TextOptions {
@@ -31,7 +31,12 @@ export function renderText(view: DocumentView, options: TextOptions = {}): strin
   };
   const putLines = (indent: number, lines: readonly LineView[]) => {
     const shown = most === 0 ? lines : lines.slice(0, most);
-    for (const { sign, what, why } of shown) put(indent, `${sign} ${what}${why ? `  ${why}` : ""}`, paint[sign]);
+    let said = "";
+    for (const { sign, what, why } of shown) {
+      // The same reason many times over would hide the one that differs.
+      put(indent, `${sign} ${what}${why && why !== said ? `  ${why}` : ""}`, paint[sign]);
+      said = why;
+    }
     if (shown.length < lines.length) put(indent, `… and ${lines.length - shown.length} more (-v shows all)`, color.dim);
   };
   put(0, view.headline, color.bold);
@@ -40,7 +45,7 @@ export function renderText(view: DocumentView, options: TextOptions = {}): strin
     put(0, provider.title, color.bold);
     if (provider.error !== undefined) put(2, `! ${provider.error}`, color.red);
     for (const { group, lines } of provider.groups) {
-      put(2, group, color.cyan);
+      put(2, `${group}  ${renderTally(tally(lines))}`, color.cyan);
       putLines(4, lines);
     }
     for (const held of provider.held) {
@@ -50,6 +55,10 @@ export function renderText(view: DocumentView, options: TextOptions = {}): strin
     for (const [label, items] of remarksOf(provider))
       for (const item of items) put(2, `${label}: ${item}`, color.yellow);
     put(2, provider.footer, color.dim);
+  }
+  if (view.footer !== undefined) {
+    out.push("");
+    put(0, view.footer, color.dim);
   }
   for (const line of view.closing) put(0, line, color.yellow);
   return `${out.join("\n")}\n`;

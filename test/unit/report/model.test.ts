@@ -183,3 +183,34 @@ describe("a report", () => {
     expect(view.providers[0]?.footer).toContain(", 4 s waited for rate limits");
   });
 });
+
+describe("what goes beside it", () => {
+  const summary = { applied: 2, already: 5, pending: 1, held: 4, skipped: 1, failed: 1, unknown: 1 };
+  it("the last twenty runs, oldest first", () => {
+    const history = Array.from({ length: 25 }, (_, index) => ({
+      runId: `run-${index}`,
+      startedAt: new Date(Date.UTC(2026, 5, 30 - index)).toISOString(),
+      ...(index > 0 && { summary }),
+    }));
+    const view = viewPlan(planOf(), { history });
+    expect(view.history).toHaveLength(20);
+    expect(view.history?.[0]).toEqual({
+      runId: "run-19",
+      at: "2026-06-11T00:00:00.000Z",
+      done: 3,
+      held: 4,
+      open: 3,
+      ended: true,
+    });
+    expect(view.history?.at(-1)).toMatchObject({ runId: "run-0", done: 0, ended: false });
+    expect(viewReport(reportOf({}), { history }).history).toHaveLength(20);
+    expect(viewPlan(planOf()).history).toBeUndefined();
+  });
+
+  it("the cost in all, where several providers write", () => {
+    const one = providerPlan({ changes: [add], cost: { calls: 2, seconds: 3 } });
+    const other = providerPlan({ id: "calls", changes: [add], cost: { calls: 5, seconds: 1 } });
+    expect(viewPlan(planOf(one, other, providerPlan())).footer).toBe("In all: 7 calls at 2 providers, about 3 s.");
+    expect(viewPlan(planOf(one, providerPlan())).footer).toBeUndefined();
+  });
+});

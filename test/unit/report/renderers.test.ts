@@ -1,13 +1,16 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { createHash } from "node:crypto";
 import { renderHtml } from "../../../src/report/html.js";
 import { renderMarkdown } from "../../../src/report/markdown.js";
 import type { DocumentView, LineView, ProviderView } from "../../../src/report/model.js";
+import type { PageData } from "../../../src/report/page.js";
 import { renderText } from "../../../src/report/text.js";
 
 const lines = (count: number): LineView[] =>
   Array.from({ length: count }, (_, index) => ({ sign: "+", what: `add p${index}`, why: "listed" }));
 const provider = (more: Partial<ProviderView> = {}): ProviderView => ({
+  id: "lab",
   title: "lab",
   groups: [],
   held: [],
@@ -30,6 +33,7 @@ const everywhere = (text: string): DocumentView => ({
   closing: [text],
   providers: [
     {
+      id: text,
       title: text,
       error: text,
       groups: [{ group: text, lines: [{ sign: "+", what: text, why: text }] }],
@@ -103,7 +107,8 @@ describe("html", () => {
   ])("shows %j as text", (text) => {
     const out = renderHtml(everywhere(text));
     const plain = renderHtml(everywhere("plain"));
-    const tags = (html: string) => html.match(/<[^>]*>/g);
+    // Numbers in a picture depend on how long a name is; its elements and their attributes do not.
+    const tags = (html: string) => html.match(/<[^>]*>/g)?.map((tag) => tag.replace(/="[^"]*"/g, ""));
     expect(tags(out)).toEqual(tags(plain));
     expect(out).not.toContain(text);
   });
@@ -119,10 +124,46 @@ describe("html", () => {
     );
   });
 
-  it("runs no script and loads nothing", () => {
+  it("runs its own script alone, by its hash, and loads nothing", () => {
     const out = renderHtml(everywhere("x"));
-    expect(out).toContain("default-src 'none'");
-    expect(out).not.toMatch(/<script|<link|<img|\bsrc=|\bhref=|url\(/);
+    expect(out.match(/<script[^>]*>/g)).toEqual(['<script type="application/json" id="data">', "<script>"]);
+    const script = /<script>([^]*)<\/script>/.exec(out)?.[1] ?? "";
+    const hash = createHash("sha256").update(script).digest("base64");
+    expect(out).toContain(`default-src 'none'; script-src 'sha256-${hash}'; style-src 'sha256-`);
+    expect(out).not.toMatch(/<link|<img|\bsrc=|\bhref=|url\(|\bstyle=|\bon\w+=|unsafe-inline/);
+    expect(script).not.toMatch(/innerHTML|insertAdjacent|document\.write|\beval\b|fetch\(|XMLHttp|import\(/);
+  });
+
+  it("holds every line once, with who, where and why", () => {
+    const out = renderHtml(everywhere("needle"));
+    const data = JSON.parse(/id="data">([^<]*)</.exec(out)?.[1] ?? "") as PageData;
+    expect(data).toEqual({
+      texts: ["needle", "adoption: needle"],
+      providers: ["needle"],
+      lines: [
+        ["+", "needle", 0, -1, 0, 0, -1],
+        ["-", "needle", 0, -1, 0, 0, 1],
+      ],
+    });
+  });
+
+  it("draws what comes, goes and is held by group and provider, the largest first", () => {
+    const many = Array.from({ length: 45 }, (_, index) => ({ group: `g${index}`, lines: lines(index + 1) }));
+    const held = [{ guard: "adoption", group: "g44", message: "m", lines: lines(7) }] as const;
+    const out = renderHtml(view(provider({ groups: many, held })));
+    expect(out).toContain("<title>g44 at lab: 45 added, 7 held</title>");
+    expect(out).toContain("the 40 groups with the most; 5 more below");
+    expect(out.indexOf("g44 at lab")).toBeLessThan(out.indexOf("g43 at lab"));
+    expect(out).not.toContain("g4 at lab");
+    expect(renderHtml(view(provider()))).not.toContain("<svg");
+  });
+
+  it("shows the drift of past runs, also of one that did not end", () => {
+    const run = { runId: "run-1", at: "2026-06-15T12:00:00Z", done: 3, held: 1, open: 2, ended: true };
+    const out = renderHtml({ ...view(), history: [run, { ...run, runId: "run-2", ended: false }] });
+    expect(out).toContain("<title>2026-06-15T12:00:00Z run-1: 3 done, 2 not done, 1 held</title>");
+    expect(out).toContain("run-2 (did not come to its end)");
+    expect(renderHtml(view())).not.toContain("Drift");
   });
 });
 
@@ -149,6 +190,41 @@ describe("markdown", () => {
     expect(out).toContain("<details><summary>13 changes</summary>");
     expect(count(out, "add p")).toBe(13);
     expect(out.indexOf("</details>")).toBeGreaterThan(out.indexOf("add p12"));
+  });
+
+  it("begins with a table where there are several providers", () => {
+    const out = renderMarkdown(
+      view(provider({ groups: [{ group: "g", lines: lines(3) }] }), provider({ id: "calls", error: "Down." })),
+    );
+    expect(out).toContain("| lab | 3 |  |  |  |  |  | nothing to write |\n| calls |  |  |  |  |  |  | **error** |\n");
+  });
+
+  const huge = (groups: number, each: number, text = "x"): DocumentView =>
+    view(
+      provider({
+        groups: Array.from({ length: groups }, (_, index) => ({ group: `${text}${index}`, lines: lines(each) })),
+        notes: Array.from({ length: groups }, () => text),
+      }),
+    );
+  it.each([
+    ["many lines in one group", huge(1, 100_000)],
+    ["many groups", huge(20_000, 5)],
+    ["both", huge(1000, 100)],
+    ["endless names", huge(50, 3, "name ".repeat(5000))],
+    ["names of many escapes", huge(300, 3, "<@&#1*_".repeat(300))],
+    ["many providers", view(...Array.from({ length: 3000 }, (_, index) => provider({ id: `p${index}`, error: "x" })))],
+    ["an endless headline", { ...view(), headline: "h".repeat(200_000), closing: Array<string>(5000).fill("c") }],
+  ])("fits a comment with %s, and says what it left out", (_, document) => {
+    const out = renderMarkdown(document);
+    expect(out.length).toBeLessThanOrEqual(65_000);
+    expect(out.split("<details>").length).toBe(out.split("</details>").length);
+    expect(out).toMatch(/… and \d+ more|Not everything fits here|…/);
+  });
+
+  it("leaves out no more than it must", () => {
+    const out = renderMarkdown(huge(20, 100));
+    expect(count(out, "add p")).toBe(2000);
+    expect(renderMarkdown(huge(40, 100))).toContain("… and 75 more");
   });
 
   it("names the guard and how each change is signed", () => {
@@ -178,6 +254,14 @@ describe("text", () => {
     expect(count(all, "add p")).toBe(27);
     expect(all).not.toContain("more (-v");
     expect(renderText(view(provider({ groups: [{ group: "g", lines: lines(12) }] })))).not.toContain("more (-v");
+  });
+
+  it("says a reason once for lines that share it", () => {
+    const mixed: LineView[] = [...lines(2), { sign: "-", what: "remove p9", why: "not listed" }, ...lines(1)];
+    const out = renderText(view(provider({ groups: [{ group: "g", lines: mixed }] })));
+    expect(out).toContain(
+      "  g  +3 -1\n    + add p0  listed\n    + add p1\n    - remove p9  not listed\n    + add p0  listed\n",
+    );
   });
 
   it("has colours only on request", () => {
@@ -224,7 +308,7 @@ describe("text", () => {
         "",
         "x",
         "  ! x",
-        "  x",
+        "  x  +1",
         "    + x  x",
         "  held in x by adoption: x",
         "    - x  x",
