@@ -208,9 +208,14 @@ export interface Change {
   readonly description?: string;
   readonly previousDescription?: string;
   /** `group.delete`: who is in the group, so that the deletion can be taken back. */
-  readonly members?: readonly Pick<Member, "account" | "role">[];
+  readonly members?: readonly (Pick<Member, "account" | "role"> & Pick<Change, "ours">)[];
   /** `member.remove`: withdraws this pending invitation instead of a membership. */
   readonly invitation?: string;
+  /**
+   * `member.remove`: this installation had added the membership, as far as is remembered. `member.add`: puts such a
+   * membership back, so it is ours again.
+   */
+  readonly ours?: boolean;
   /**
    * False: the account is there by role only. In a `member.update` it has to be added as a direct member; a
    * `member.remove` takes the role away, as there is no membership to take.

@@ -49,15 +49,20 @@ export function approvePlan(plan: Plan, options: ApproveOptions): Plan {
   return { ...plan, approvals: [...(plan.approvals ?? []), approval] };
 }
 
+/** The approvals of a plan that count: of this very plan, and not yet expired. */
+export function listValidApprovals(plan: Plan, now: Date): readonly Approval[] {
+  return (plan.approvals ?? []).filter(
+    ({ checksum, expiresAt }) => checksum === plan.checksum && new Date(expiresAt) >= now,
+  );
+}
+
 /** The plan with everything among its changes that a valid approval releases. Approvals of another plan count for nothing. */
 export function releaseApproved(
   plan: Plan,
   capabilitiesOf: (provider: string) => Capabilities | undefined,
   now: Date,
 ): Plan {
-  const valid = (plan.approvals ?? []).filter(
-    ({ checksum, expiresAt }) => checksum === plan.checksum && new Date(expiresAt) >= now,
-  );
+  const valid = listValidApprovals(plan, now);
   if (valid.length === 0) return plan;
   return {
     ...plan,

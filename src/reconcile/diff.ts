@@ -35,12 +35,16 @@ export function diffTarget(
   const nothing = { target, reading, changes: [], unresolved: [], notes: [] };
   if (reading.state === "problem") return nothing;
   if (target.absent) {
-    return reading.state === "found" ? { ...nothing, changes: [deleteChange(target, reading.snapshot)] } : nothing;
+    if (reading.state !== "found") return nothing;
+    return {
+      ...nothing,
+      changes: [deleteChange(target, reading.snapshot, "the spec says that this group should not exist", isOurs)],
+    };
   }
-  const mayTake = (account: string): boolean => {
-    if (target.mode !== "owned") return target.mode === "authoritative";
-    return reading.state === "found" && isOurs(reading.snapshot.group.id, account);
-  };
+  const wasAdded = (account: string): boolean =>
+    reading.state === "found" && isOurs(reading.snapshot.group.id, account);
+  const mayTake = (account: string): boolean =>
+    target.mode === "owned" ? wasAdded(account) : target.mode === "authoritative";
   const desired = resolveDesired(target, identities, capabilities, today);
   const actual = reading.state === "found" ? reading.snapshot : undefined;
   const group: Pick<Change, "group" | "groupId"> = {
@@ -52,6 +56,7 @@ export function diffTarget(
     ...diffMembers(target, desired, actual?.members ?? [], identities, mayTake).map((change) => ({
       ...change,
       ...group,
+      ...(change.type === "member.remove" && wasAdded(change.account ?? "") && { ours: true }),
     })),
   ];
   const notes = [...(actual ? noteName(target, actual.group, capabilities) : []), ...desired.notes];
@@ -123,17 +128,23 @@ function createChange(target: Target, capabilities: Capabilities): Change {
   };
 }
 
-function deleteChange(target: Target, { group, members }: Snapshot): Change {
+/** Deletes a group, and keeps what it takes to make it anew. */
+export function deleteChange(
+  { group: id }: Target,
+  { group, members }: Snapshot,
+  reason: string,
+  isOurs: (groupId: string, account: string) => boolean,
+): Change {
   return {
     type: "group.delete",
-    group: target.group,
+    group: id,
     groupId: group.id,
     name: group.name,
     ...(group.description !== undefined && { description: group.description }),
     members: members
       .filter(({ direct, role, state }) => state !== "pending" && (direct || role !== "member"))
-      .map(({ account, role }) => ({ account, role })),
-    reason: "the spec says that this group should not exist",
+      .map(({ account, role }) => ({ account, role, ...(isOurs(group.id, account) && { ours: true }) })),
+    reason,
   };
 }
 

@@ -10,10 +10,19 @@
  */
 import { hostname } from "node:os";
 import { readlinkSync } from "node:fs";
-import { groupBy } from "../collections.js";
 import { GroupSyncError, isGroupSyncError } from "../errors.js";
-import type { Batch, Change, Outcome, Plan, ProviderId, ProviderPlan, ProviderReport, Report } from "../model.js";
-import type { JournalEntry, Lease, MembershipKey, Scope, State } from "../state/state.js";
+import type {
+  Batch,
+  Change,
+  ErrorSummary,
+  Outcome,
+  Plan,
+  ProviderId,
+  ProviderPlan,
+  ProviderReport,
+  Report,
+} from "../model.js";
+import type { InvitationRecord, JournalEntry, Lease, MembershipKey, Scope, State } from "../state/state.js";
 import { type Book, isSo, type Progress } from "./apply.js";
 import { buildReport, listOutcomes, listResidual } from "./report.js";
 import type { Recollection } from "./guard.js";
@@ -107,7 +116,11 @@ function outcomeOf(result: unknown): NonNullable<JournalEntry["outcome"]> {
 export async function rememberReport(state: State, plan: Plan, report: Report): Promise<void> {
   for (const part of plan.providers) {
     const outcomes = report.providers.find(({ id }) => id === part.id)?.outcomes ?? [];
-    if (!part.error) await rememberProvider(state, part, outcomes, report);
+    if (part.error) continue;
+    if (part.formerIdentity === undefined) {
+      await state.rememberIdentity({ provider: part.id, identity: part.identity });
+    }
+    await rememberProvider(state, part, outcomes, report);
   }
   await state.endRun(report);
 }
@@ -116,7 +129,7 @@ async function rememberProvider(
   state: State,
   plan: ProviderPlan,
   outcomes: readonly Outcome[],
-  { runId, undoes, finishedAt }: Report,
+  { runId, undoes, finishedAt }: Pick<Report, "runId" | "undoes" | "finishedAt">,
 ): Promise<void> {
   const scope = { provider: plan.id, identity: plan.identity };
   const made = outcomes.filter(({ status }) => ["applied", "pending", "already"].includes(status));
@@ -125,15 +138,19 @@ async function rememberProvider(
       const { groupId, account } = outcome;
       return wanted(outcome) && groupId !== undefined && account !== undefined ? [{ groupId, account }] : [];
     });
-  const added = keysOf(({ type, status }) => type === "member.add" && status !== "already");
+  // Who is put back had been added by whoever added them first.
+  const added = keysOf(
+    ({ type, status, ours }) =>
+      type === "member.add" && status !== "already" && (undoes === undefined || ours === true),
+  );
   const removed = keysOf(({ type }) => type === "member.remove");
   const invited = keysOf(({ type, status }) => type === "member.add" && status === "pending");
   const joined = keysOf(({ type, status }) => type === "member.add" && status === "applied");
-  if (plan.formerIdentity === undefined) await state.rememberIdentity(scope);
   const created = made.flatMap(({ type, group, groupId }) =>
     type === "group.create" && groupId !== undefined ? [{ groupId, group, origin: "created" as const }] : [],
   );
-  const adopted = plan.groups.flatMap(({ group, groupId, ours }) =>
+  // Taking something back in a group does not make the group ours.
+  const adopted = (undoes === undefined ? plan.groups : []).flatMap(({ group, groupId, ours }) =>
     ours && groupId !== undefined ? [{ groupId, group, origin: "adopted" as const }] : [],
   );
   const known = new Set((await state.managedGroups(scope)).map(({ groupId }) => groupId));
@@ -141,8 +158,7 @@ async function rememberProvider(
     scope,
     [...created, ...adopted].filter(({ groupId }) => !known.has(groupId)),
   );
-  // Who was put back had been added by whoever added them first.
-  if (undoes === undefined) await state.rememberAdded(scope, runId, added);
+  await state.rememberAdded(scope, runId, added);
   await state.forgetMemberships(scope, removed);
   await state.rememberInvitations(
     scope,
@@ -207,64 +223,95 @@ export function mayShowLate(run: BrokenRun, provider: ProviderId, sendsInvitatio
 }
 
 /**
- * What became of a run that never came to its end, as read now. Undefined while a group that it was writing to has
- * not been read.
+ * What became of a broken run at one provider, as read now. Undefined while a group that it was writing to has not been
+ * read; `isNamed` tells groups of the spec, as no run will ever read others.
  */
-export function concludeRun(
+export function concludeProvider(
   run: BrokenRun,
-  readings: ReadonlyMap<ProviderId, readonly TargetReading[]>,
-  now: Date,
-): Report | undefined {
-  const reports: ProviderReport[] = [];
-  for (const plan of run.plan.providers) {
-    const byGroup = groupBy(readings.get(plan.id) ?? [], ({ target }) => target.group);
-    const intended = new Map(
-      run.journal
-        .filter((entry) => entry.provider === plan.id)
-        .flatMap((entry) => entry.changes.map((change) => [changeKey(change), entry] as const)),
-    );
-    const groupIds = new Map<string, string>();
-    const book: Book = new Map();
-    for (const change of plan.changes) {
-      if (!intended.has(changeKey(change))) {
-        book.set(change, {
-          status: "skipped",
-          error: { code: "stopped", message: "The run ended before this was sent." },
-        });
-        continue;
-      }
-      const [reading] = byGroup.get(change.group) ?? [];
-      if (!reading || reading.state === "problem") return undefined;
+  plan: ProviderPlan,
+  readings: readonly TargetReading[],
+  isNamed: (group: string) => boolean,
+): ProviderReport | undefined {
+  const readingOf = new Map(readings.map((reading) => [reading.target.group, reading]));
+  const entries = run.journal.filter(({ provider }) => provider === plan.id);
+  const sent = new Map(entries.flatMap((entry) => entry.changes.map((change) => [changeKey(change), entry] as const)));
+  const groupIds = new Map<string, string>();
+  const book: Book = new Map();
+  for (const change of plan.changes) {
+    const entry = sent.get(changeKey(change));
+    const reading = readingOf.get(change.group);
+    if (!entry) book.set(change, { status: "skipped", error: NOT_SENT });
+    else if (!reading && !isNamed(change.group)) book.set(change, { status: "unknown", error: NOT_READ });
+    else if (!reading || reading.state === "problem") return undefined;
+    else {
       if (reading.state === "found") groupIds.set(change.group, reading.snapshot.group.id);
-      book.set(change, endOf(change, reading));
+      book.set(change, endOf(change, entry, reading));
     }
-    const outcomes = listOutcomes(plan, book, groupIds);
-    const { id, type, unresolved, problems, notes } = plan;
-    const calls = { read: 0, write: intended.size, retried: 0, throttledSeconds: 0 };
-    reports.push({ id, type, outcomes, unresolved, problems, notes, calls });
   }
-  const message = "The process ended before the run did; what became of it was read by the run after it.";
-  return buildReport(
-    reports.map((report) => ({
-      report,
-      residual: listResidual(report.id, report.outcomes),
-      stopped: { message, code: "cancelled" },
-    })),
-    { runId: run.runId, planId: run.plan.planId, startedAt: new Date(run.startedAt), finishedAt: now },
-  );
+  const { id, type, unresolved, problems, notes } = plan;
+  const calls = { read: 0, write: entries.length, retried: 0, throttledSeconds: 0 };
+  return { id, type, outcomes: listOutcomes(plan, book, groupIds), unresolved, problems, notes, calls };
 }
 
-const NOT_DONE = {
-  code: "not-applied",
-  message: "The process ended while this was sent, and a reading does not show it.",
-};
+/** Writes down what a broken run has truly done at one provider: before it is asked what is ours and who was invited. */
+export async function rememberBroken(
+  state: State,
+  run: BrokenRun,
+  plan: ProviderPlan,
+  { outcomes }: ProviderReport,
+  sendsInvitations: boolean,
+): Promise<void> {
+  const { undoes } = run.plan;
+  const facts = { runId: run.runId, ...(undoes !== undefined && { undoes }), finishedAt: run.startedAt };
+  await rememberProvider(state, plan, outcomes, facts);
+  if (!sendsInvitations) return;
+  // The service had said yes to inviting them, and shows no invitation: they have said no by now.
+  const gone = outcomes.flatMap(({ type, groupId, account, error }): readonly InvitationRecord[] =>
+    type === "member.add" && error === NOT_SHOWN.answered && groupId !== undefined && account !== undefined
+      ? [{ groupId, account, state: "gone", sentAt: run.startedAt }]
+      : [],
+  );
+  await state.rememberInvitations({ provider: plan.id, identity: plan.identity }, gone);
+}
 
-function endOf(change: Change, reading: TargetReading): Progress {
-  const { state } = reading;
-  const done = state === "found" ? isSo(change, reading.snapshot) : change.type === "group.delete";
-  if (!done) return { status: "skipped", error: NOT_DONE };
-  const member = state === "found" && reading.snapshot.members.find(({ account }) => account === change.account);
-  return { status: change.type === "member.add" && member && member.state === "pending" ? "pending" : "applied" };
+/** The report of a broken run, of what became of it at each provider. */
+export function concludeRun(run: BrokenRun, parts: readonly ProviderReport[], now: Date): Report {
+  const message = "The process ended before the run did; what became of it was read by the run after it.";
+  const { planId, undoes } = run.plan;
+  const results = parts.map((report) => ({
+    report,
+    residual: listResidual(report.id, report.outcomes),
+    stopped: { message, code: "cancelled" },
+  }));
+  const facts = { runId: run.runId, planId, ...(undoes !== undefined && { undoes }) };
+  return buildReport(results, { ...facts, startedAt: new Date(run.startedAt), finishedAt: now });
+}
+
+const NOT_SENT: ErrorSummary = { code: "stopped", message: "The process ended before this was sent." };
+const NOT_READ: ErrorSummary = {
+  code: "not-read",
+  message:
+    "The process ended while this was sent, and the spec does not name the group any more, so nobody has looked.",
+};
+/** Why something is not so, by how its call ended. */
+const NOT_SHOWN = {
+  answered: {
+    code: "not-applied",
+    message: "The service accepted this, but a reading after the process had ended does not show it.",
+  },
+  refused: { code: "refused", message: "The service refused this, and the process ended before it was looked into." },
+  unknown: {
+    code: "not-applied",
+    message: "The process ended while this was sent, and a reading does not show it.",
+  },
+} as const satisfies Record<NonNullable<JournalEntry["outcome"]>, ErrorSummary>;
+
+function endOf(change: Change, { outcome = "unknown" }: JournalEntry, reading: TargetReading): Progress {
+  const found = reading.state === "found" ? reading.snapshot : undefined;
+  const so = found ? isSo(change, found) : change.type === "group.delete" || change.type === "member.remove";
+  if (!so) return { status: outcome === "refused" ? "failed" : "skipped", error: NOT_SHOWN[outcome] };
+  const member = found?.members.find(({ account }) => account === change.account);
+  return { status: change.type === "member.add" && member?.state === "pending" ? "pending" : "applied" };
 }
 
 function changeKey({ type, group, account, role }: Change): string {
@@ -279,22 +326,27 @@ export interface HeldLease {
   readonly release: () => Promise<void>;
 }
 
-/** A lease runs this long without being renewed. */
+/** A lease runs this long without being renewed, unless a run is told otherwise. */
 const LEASE_MS = 30_000;
 
 /**
  * Takes the right to write to these accounts, all or none. Throws `busy` when somebody else has it. The lease of a
  * process of this machine that is not there any more is taken over at once, any other when it has run out.
  */
-export async function holdLease(state: State, names: readonly string[], runId: string): Promise<HeldLease> {
+export async function holdLease(
+  state: State,
+  names: readonly string[],
+  runId: string,
+  leaseMs = LEASE_MS,
+): Promise<HeldLease> {
   const distinct = [...new Set(names)].filter((name) => name !== "").toSorted();
   const holder = `${processName()}/${process.pid}/${runId}`;
   let taken = performance.now();
-  let answer = await state.acquireLeases(distinct, holder, LEASE_MS);
+  let answer = await state.acquireLeases(distinct, holder, leaseMs);
   for (let attempt = 0; "busy" in answer && attempt < distinct.length && isDead(answer.holder); attempt++) {
     await state.releaseLeases({ names: [answer.name], holder: answer.holder, fence: answer.fence });
     taken = performance.now();
-    answer = await state.acquireLeases(distinct, holder, LEASE_MS);
+    answer = await state.acquireLeases(distinct, holder, leaseMs);
   }
   if ("busy" in answer) {
     throw new GroupSyncError("busy", `Another run is at work on ${answer.name}; it has until ${answer.until}.`, {
@@ -305,16 +357,16 @@ export async function holdLease(state: State, names: readonly string[], runId: s
   let lost = false;
   const renew = async () => {
     const before = performance.now();
-    if (await state.renewLeases(lease, LEASE_MS)) taken = before;
+    if (await state.renewLeases(lease, leaseMs)) taken = before;
     else lost = true;
   };
-  const timer = setInterval(() => void renew().catch(() => undefined), LEASE_MS / 3);
+  const timer = setInterval(() => void renew().catch(() => undefined), leaseMs / 3);
   timer.unref();
   return {
     lease,
     check: () => {
       // `performance.now` goes on while a process is stopped.
-      if (!lost && performance.now() - taken < LEASE_MS) return;
+      if (!lost && performance.now() - taken < leaseMs) return;
       throw new GroupSyncError(
         "busy",
         "This run has lost its turn: it was asleep for too long. Nothing more is sent.",

@@ -29,13 +29,14 @@ import type { AccessReport, CallContext, Capabilities, GroupProvider } from "../
 import type { State } from "../state/state.js";
 import { toolVersion } from "../version.js";
 import { applyChanges } from "./apply.js";
-import { releaseApproved } from "./approve.js";
+import { listValidApprovals, releaseApproved } from "./approve.js";
 import { estimateCost } from "./batch.js";
 import { diffTarget, type TargetDiff } from "./diff.js";
 import { createMeter, type Meter, type SyncEvent } from "./events.js";
 import { type Allowance, guardChanges, isAllowed, isOurs, matchesGlob, type ProviderDiff } from "./guard.js";
 import {
   type BrokenRun,
+  concludeProvider,
   concludeRun,
   createJournal,
   findBrokenRuns,
@@ -47,6 +48,7 @@ import {
   type ProviderMemory,
   recall,
   rememberAnswers,
+  rememberBroken,
   rememberReport,
 } from "./memory.js";
 import { buildPlan, digestMembers, parsePlan } from "./plan.js";
@@ -69,6 +71,11 @@ export interface RunOptions {
   readonly now?: () => Date;
   /** How long to wait for a write to show in a reading, in milliseconds. @default what each provider declares */
   readonly verifyMs?: number;
+  /**
+   * How long nobody else may write after this process has fallen silent, in milliseconds: while it lives, it says so
+   * three times as often. @default 30000
+   */
+  readonly leaseMs?: number;
 }
 
 /** What planning may be told besides. */
@@ -122,9 +129,11 @@ interface Access {
 interface Work {
   readonly targets: readonly Target[];
   /** Absent: compared with the spec. */
-  readonly diff?: (reading: TargetReading, capabilities: Capabilities) => TargetDiff;
+  readonly diff?: (reading: TargetReading, capabilities: Capabilities, isOurs: ProviderMemory["isOurs"]) => TargetDiff;
   /** The run that is taken back. */
   readonly undoes?: string;
+  /** Whom that run wrote to. */
+  readonly identities?: ReadonlyMap<ProviderId, string>;
 }
 
 /** Everything that is known of one provider once it has been read. */
@@ -169,7 +178,7 @@ export async function applyPlan(plan: Plan, options: RunOptions): Promise<Report
   const capabilities = new Map(options.providers.map((provider) => [provider.id, provider.capabilities]));
   const released = releaseApproved(checked, (id) => capabilities.get(id), run.now());
   const { planId } = checked;
-  for (const { provider: _provider, ...approval } of checked.approvals ?? []) {
+  for (const { provider: _provider, ...approval } of listValidApprovals(checked, run.now())) {
     await options.state?.recordApproval({ planId, ...approval });
   }
   const identities = released.providers.map(({ identity }) => identity);
@@ -227,7 +236,7 @@ function beginRun(options: RunOptions): Run {
 async function whileHolding<T>(identities: readonly string[], run: Run, act: () => Promise<T>): Promise<T> {
   const { state } = run.options;
   if (!state) return act();
-  run.lease = await holdLease(state, identities, run.runId);
+  run.lease = await holdLease(state, identities, run.runId, run.options.leaseMs);
   try {
     return await act();
   } finally {
@@ -274,9 +283,10 @@ async function undoWork({ state, runId, spec, only, providers }: UndoOptions): P
   return {
     targets,
     undoes: past.record.runId,
-    diff: (reading, capabilities) => {
+    identities: new Map(past.plan.providers.map(({ id, identity }) => [id, identity])),
+    diff: (reading, capabilities, isOurs) => {
       const deed = byPlace.get(placeOf(reading.target)) ?? { target: reading.target, outcomes: [] };
-      return diffDeed(deed, reading, capabilities);
+      return diffDeed(deed, reading, capabilities, isOurs);
     },
   };
 }
@@ -314,7 +324,7 @@ async function planRun(work: Work, accesses: readonly Access[], run: Run, option
       draftProvider(access, { ...work, targets: byProvider.get(access.provider.id) ?? [] }, broken, run, options),
     ),
   );
-  const concluded = options.state ? await concludeRuns(broken, drafts, options.state, run) : drafts;
+  const concluded = options.state ? await concludeRuns(broken, drafts, options.state, run, spec) : drafts;
   const diffs = concluded.flatMap(({ diff }) => (diff ? [diff] : []));
   const allow = options.allow ?? [];
   const guarded = new Map(
@@ -342,26 +352,35 @@ async function planRun(work: Work, accesses: readonly Access[], run: Run, option
   };
 }
 
-/** Settles runs that died, as far as their groups have been read now, and says so. */
+/** Writes the reports of runs that died, as far as their groups have been read now, and says so. */
 async function concludeRuns(
   broken: readonly BrokenRun[],
   drafts: readonly ProviderDraft[],
   state: State,
   run: Run,
+  spec: Spec,
 ): Promise<readonly ProviderDraft[]> {
   const readings = new Map(drafts.map(({ access, readings: found }) => [access.provider.id, found]));
   const notes: string[] = [];
   for (const each of broken) {
-    const report = concludeRun(each, readings, run.now());
-    if (!report) continue;
-    await rememberReport(state, each.plan, report);
+    const parts = each.plan.providers.map((plan) =>
+      concludeProvider(each, plan, readings.get(plan.id) ?? [], isNamedIn(spec, plan.id)),
+    );
+    const known = parts.filter((part) => part !== undefined);
+    if (known.length < parts.length) continue;
+    const report = concludeRun(each, known, run.now());
+    await state.endRun(report);
+    const { applied, pending, skipped, failed, unknown } = report.summary;
+    const doubt = unknown > 0 ? `, of ${unknown} nobody knows` : "";
     notes.push(
-      `${each.runId} of ${each.startedAt} did not come to its end: ${report.summary.applied + report.summary.pending} of its changes were made, ${report.summary.skipped} were not`,
+      `${each.runId} of ${each.startedAt} did not come to its end: ${applied + pending} of its changes were made, ${skipped + failed} were not${doubt}`,
     );
   }
-  return notes.length === 0
-    ? drafts
-    : drafts.map((draft, index) => (index === 0 ? { ...draft, notes: [...notes, ...(draft.notes ?? [])] } : draft));
+  return notes.length === 0 ? drafts : drafts.map((draft, index) => (index === 0 ? { ...draft, notes } : draft));
+}
+
+function isNamedIn({ targets }: Spec, provider: ProviderId): (group: string) => boolean {
+  return (group) => targets.some((target) => target.provider === provider && target.group === group);
 }
 
 function narrow(targets: readonly Target[], only: PlanOptions["only"]): readonly Target[] {
@@ -414,10 +433,18 @@ async function draftProvider(
   if (!report) return { access, readings: [], ...(access.error && { error: access.error }) };
   try {
     const scope = { provider: id, identity: report.identity };
-    let memory = state ? await recall(state, scope) : NO_MEMORY;
+    const former = work.identities?.get(id) ?? scope.identity;
+    if (former !== scope.identity && !isAllowed("changed-scope", undefined, allow)) {
+      throw new GroupSyncError("plan-invalid", `That run wrote to ${former}, but ${id} is now ${scope.identity}.`, {
+        provider: id,
+        hint: "If that is the same place, acknowledge it: --allow changed-scope.",
+      });
+    }
     if (broken.some((each) => mayShowLate(each, id, capabilities.invitations.value))) {
       // What a dead run had sent may show only now; sent once more it would be there twice.
-      await sleep(run.options.verifyMs ?? capabilities.consistencyMs.value, undefined, signal ? { signal } : {});
+      const windowMs = run.options.verifyMs ?? capabilities.consistencyMs.value;
+      // Stopped meanwhile, the next request says so.
+      await sleep(windowMs, undefined, signal ? { signal } : {}).catch(() => {});
     }
     run.onEvent({ type: "phase", provider: id, phase: "resolve" });
     const wanted = new Set(targets.flatMap(({ members }) => members.map(({ person }) => person)));
@@ -432,13 +459,19 @@ async function draftProvider(
       ),
       report.identity,
     );
-    memory = findDeclined(memory, readings);
+    for (const each of state ? broken : []) {
+      const plan = each.plan.providers.find((part) => part.id === id && part.identity === scope.identity);
+      const part = plan && concludeProvider(each, plan, readings, isNamedIn(spec, id));
+      if (state && part) await rememberBroken(state, each, plan, part, capabilities.invitations.value);
+    }
+    const memory = state ? findDeclined(await recall(state, scope), readings) : NO_MEMORY;
     if (state && run.lease) await rememberAnswers(state, scope, readings);
     const today = run.now().toISOString().slice(0, 10);
     const compare = () =>
       readings.map(
         (reading) =>
-          work.diff?.(reading, capabilities) ?? diffTarget(reading, identities, capabilities, today, memory.isOurs),
+          work.diff?.(reading, capabilities, memory.isOurs) ??
+          diffTarget(reading, identities, capabilities, today, memory.isOurs),
       );
     let diffs = compare();
     const doubtful = pinsToConfirm(diffs, readings, capabilities.lookup.keysPerCall.value > 1);
@@ -470,7 +503,7 @@ async function draftProvider(
         identities,
         ...own,
         recollection: recalled,
-        targets: diffs.map((diff) => noteContested(diff, memory.isOurs)),
+        targets: diffs.map((diff) => noteContested(diff, memory)),
       },
     };
   } catch (error) {
@@ -502,9 +535,11 @@ function stampReadings(readings: readonly TargetReading[], readAs: string): read
 }
 
 /** Whom we added and who is gone again was taken out by somebody else, who may do so each time. */
-function noteContested(diff: TargetDiff, isOurs: ProviderMemory["isOurs"]): TargetDiff {
+function noteContested(diff: TargetDiff, { isOurs, declined }: ProviderMemory): TargetDiff {
   const again = diff.changes.filter(
-    ({ type, groupId, account }) => type === "member.add" && groupId !== undefined && isOurs(groupId, account ?? ""),
+    ({ type, groupId = "", account = "" }) =>
+      // Who declines an invitation was never in.
+      type === "member.add" && isOurs(groupId, account) && !declined(groupId, account),
   );
   if (again.length === 0) return diff;
   const who = again.length === 1 ? (again[0]?.person ?? again[0]?.account) : `${again.length} people`;

@@ -78,7 +78,7 @@ export function buildReport(
     summary,
     providers: reports,
     residual,
-    ...(stops.length > 0 && { stopped: stops.map(({ message }) => message).join(" ") }),
+    ...(stops.length > 0 && { stopped: [...new Set(stops.map(({ message }) => message))].join(" ") }),
     ...(retryAt > 0 && { retryAt: new Date(retryAt).toISOString() }),
   };
 }

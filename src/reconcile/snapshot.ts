@@ -135,7 +135,8 @@ async function readWhole<T>(
     const answer = await read();
     const evidence = evidenceOf(answer);
     if (evidence.complete || !evidence.moved || reading === READINGS) return answer;
-    await sleep(BETWEEN_READINGS_MS * reading, undefined, signal ? { signal } : {});
+    // Stopped meanwhile, the next request says so.
+    await sleep(BETWEEN_READINGS_MS * reading, undefined, signal ? { signal } : {}).catch(() => {});
   }
 }
 

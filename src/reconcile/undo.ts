@@ -5,9 +5,9 @@
  * what is really so, guarded, applied and verified; and it can be taken back itself.
  */
 import { groupBy } from "../collections.js";
-import type { Change, GuardSettings, Member, Outcome, ProviderId, Report, Spec, Target } from "../model.js";
+import type { Change, GuardSettings, Member, Outcome, ProviderId, Report, Snapshot, Spec, Target } from "../model.js";
 import type { Capabilities } from "../provider.js";
-import type { TargetDiff } from "./diff.js";
+import { deleteChange, type TargetDiff } from "./diff.js";
 import type { TargetReading } from "./snapshot.js";
 
 /** What a run did to one group at one provider. */
@@ -55,75 +55,96 @@ function targetOf(provider: ProviderId, group: string, outcomes: readonly Outcom
   };
 }
 
-/** The inverse of a deed, against what is there now. */
-export function diffDeed({ outcomes }: Deed, reading: TargetReading, capabilities: Capabilities): TargetDiff {
+/** The inverse of a deed, against what is there now. `isOurs`: whether this installation added the account to the group. */
+export function diffDeed(
+  { outcomes }: Deed,
+  reading: TargetReading,
+  capabilities: Capabilities,
+  isOurs: (groupId: string, account: string) => boolean = () => false,
+): TargetDiff {
   const { target } = reading;
   const nothing: TargetDiff = { target, reading, changes: [], unresolved: [], notes: [] };
   if (reading.state === "problem") return nothing;
   const deleted = outcomes.find(({ type }) => type === "group.delete");
-  if (deleted) return restoreGroup(deleted, reading);
-  if (reading.state === "absent") return nothing;
-  const { group, members } = reading.snapshot;
+  const restored = deleted && restoreGroup(deleted, reading);
+  if (!restored && reading.state === "absent") return nothing;
+  const { changes, notes } =
+    restored ?? (reading.state === "found" ? invertAll(outcomes, target, reading.snapshot, isOurs) : nothing);
+  const invited = changes.filter(({ type }) => type === "member.add").length;
+  const invitation = `${invited} ${invited === 1 ? "person has" : "people have"} to accept a new invitation to be back`;
+  const told = [...notes, ...(capabilities.invitations.value && invited > 0 ? [invitation] : [])];
+  return { ...nothing, changes, notes: told.map((note) => `${target.group}: ${note}`) };
+}
+
+/** What is done, and what is said before. */
+type Restoration = Pick<TargetDiff, "changes" | "notes">;
+
+function invertAll(
+  outcomes: readonly Outcome[],
+  target: Target,
+  snapshot: Snapshot,
+  isOurs: (groupId: string, account: string) => boolean,
+): Restoration {
+  const { group, members } = snapshot;
   if (outcomes.some(({ type }) => type === "group.create")) {
-    const what: Change = {
-      type: "group.delete",
-      group: target.group,
-      groupId: group.id,
-      name: group.name,
-      ...(group.description !== undefined && { description: group.description }),
-      members: members
-        .filter(({ state, direct, role }) => state !== "pending" && (direct || role !== "member"))
-        .map(({ account, role }) => ({ account, role })),
-      reason: "was created by that run",
+    const added = new Set(outcomes.map(({ account }) => account));
+    const others = members.filter(({ account, state, direct }) => !added.has(account) && state !== "pending" && direct);
+    const many = others.length === 1 ? "1 person who was" : `${others.length} people who were`;
+    return {
+      changes: [deleteChange(target, snapshot, "was created by that run", isOurs)],
+      notes: others.length > 0 ? [`${many} not added by that run would lose the group too`] : [],
     };
-    return { ...nothing, changes: [what] };
   }
   const actual = new Map(members.map((member) => [member.account, member]));
-  const inverse = outcomes.map((outcome) => invert(outcome, actual.get(outcome.account ?? ""), reading.snapshot.group));
+  // The last step first: a role that was given before another was taken is taken after that one is given back.
+  const inverse = outcomes.toReversed().map((outcome) => invert(outcome, actual.get(outcome.account ?? ""), group));
   const changes = inverse
     .flatMap((each) => ("change" in each ? [each.change] : []))
-    .map((change) => ({ ...change, group: target.group, groupId: group.id }));
-  const notes = [...new Set(inverse.flatMap((each) => ("note" in each ? [each.note] : [])))];
-  const invited = changes.filter(({ type }) => type === "member.add").length;
-  if (capabilities.invitations.value && invited > 0) {
-    notes.push(`${invited} ${invited === 1 ? "person has" : "people have"} to accept a new invitation to be back`);
-  }
+    .map(
+      (change): Change => ({
+        ...change,
+        group: target.group,
+        groupId: group.id,
+        ...(change.type === "member.remove" && isOurs(group.id, change.account ?? "") && { ours: true }),
+      }),
+    );
   const adds = changes.filter(({ type }) => type === "member.add");
   const others = changes.filter(({ type }) => type !== "member.add" && type !== "member.remove");
   const removes = changes.filter(({ type }) => type === "member.remove");
   return {
-    ...nothing,
     changes: [...adds, ...others, ...removes],
-    notes: notes.map((note) => `${target.group}: ${note}`),
+    notes: [...new Set(inverse.flatMap((each) => ("note" in each ? [each.note] : [])))],
   };
 }
 
-function restoreGroup(deleted: Outcome, reading: Exclude<TargetReading, { state: "problem" }>): TargetDiff {
+function restoreGroup(deleted: Outcome, reading: Exclude<TargetReading, { state: "problem" }>): Restoration {
   const { target } = reading;
   const there = reading.state === "found" ? reading.snapshot : undefined;
   const present = new Set(there?.members.map(({ account }) => account));
   const place = { group: target.group, ...(there && { groupId: there.group.id }) };
-  const reason = "was deleted by that run";
   const create: Change = {
     type: "group.create",
     group: target.group,
     name: target.name,
     ...(deleted.description !== undefined && { description: deleted.description }),
-    reason,
+    reason: "was deleted by that run",
   };
   const adds = (deleted.members ?? [])
     .filter(({ account }) => !present.has(account))
     .map(
-      ({ account, role }): Change => ({
+      ({ account, role, ours }): Change => ({
         type: "member.add",
         ...place,
         account,
         role,
+        ...(ours && { ours }),
         reason: "was in the deleted group",
       }),
     );
-  const note = `${target.group}: comes back under a new id; what had been shared with the deleted group is not shared with it`;
-  return { target, reading, changes: [...(there ? [] : [create]), ...adds], unresolved: [], notes: [note] };
+  const note = there
+    ? `a group called "${target.name}" is there again; who was in the deleted one is added to it, and nothing else is changed`
+    : "comes back under a new id; what had been shared with the deleted group is not shared with it";
+  return { changes: there ? adds : [create, ...adds], notes: there && adds.length === 0 ? [] : [note] };
 }
 
 type Inverse = { readonly change: Omit<Change, "group"> } | { readonly note: string } | Record<string, never>;
@@ -152,8 +173,15 @@ function invert(
         },
       };
     case "member.remove":
-      if (!member)
-        return { change: { type: "member.add", ...who, role: role ?? "member", reason: "was removed by that run" } };
+      if (!member) {
+        const change = {
+          type: "member.add",
+          ...who,
+          role: role ?? "member",
+          reason: "was removed by that run",
+        } as const;
+        return { change: { ...change, ...(outcome.ours && { ours: true }) } };
+      }
       // The role was taken; the person is still there by a rule.
       if (outcome.direct === false && role !== undefined && member.role === "member") {
         return {
@@ -170,7 +198,8 @@ function invert(
       return {};
     case "member.update":
       if (!member) return { note: `${nameOf(outcome)} is not there any more; left alone` };
-      if (member.role !== role || outcome.previousRole === undefined) return {};
+      if (outcome.previousRole === undefined || member.role === outcome.previousRole) return {};
+      if (member.role !== role) return { note: `${nameOf(outcome)} is ${member.role} by now; left alone` };
       return {
         change: {
           type: "member.update",
