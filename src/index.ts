@@ -11,6 +11,8 @@ import {
 
 export { type ErrorCode, type ErrorFacts, GroupSyncError, isGroupSyncError, SpecError } from "./errors.js";
 export { type ExportedSpec, type ExportOptions, exportSpec } from "./migrate/export.js";
+export { type ImportedSpec, type ImportOptions, importSpec } from "./migrate/import.js";
+export type { RosterFormat } from "./migrate/roster.js";
 export {
   buildTransfer,
   type Loss,

@@ -200,6 +200,29 @@ Examples:
     .option("--active", "without people whose account is switched off, or who have yet to accept an invitation")
     .option("--out <file>", "write there instead of to stdout")
     .option("--force", "write over an existing file");
+  add(
+    "import <file>",
+    "a roster (CSV, JSON, peribolos, Google groups, SCIM) as a spec",
+    async () => (await import("./commands/import.js")).runImport,
+    `Sends nothing. What could not be carried is said, and stands in the spec as comments.
+CSV: one row per membership (group,email,role) or one per person with a column for each group.
+
+Examples:
+  group-sync import people.csv --out group-sync.yaml
+  group-sync import org.yaml --from peribolos --to docspace > group-sync.yaml`,
+  )
+    .addOption(
+      new Option("--from <form>", "what the file is; else seen from it").choices([
+        "csv",
+        "json",
+        "peribolos",
+        "google-groups",
+        "scim",
+      ]),
+    )
+    .option("--to <service>", "the service at which the groups shall stand", "genesys")
+    .option("--out <file>", "write there instead of to stdout")
+    .option("--force", "write over an existing file");
   withTimeout(
     withSpec(
       add(

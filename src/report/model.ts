@@ -28,13 +28,13 @@ export interface LineView {
 export type Tally = Readonly<Record<LineView["sign"], number>>;
 
 /** A group's story at one provider. */
-export interface GroupView {
+interface GroupView {
   readonly group: string;
   readonly lines: readonly LineView[];
 }
 
 /** What is held by one guard, with the guard's message. */
-export interface HeldView {
+interface HeldView {
   readonly guard: GuardName;
   readonly group: string;
   readonly message: string;
@@ -86,7 +86,7 @@ export interface ViewOptions {
 }
 
 /** A run as it is remembered. */
-export interface PastRun {
+interface PastRun {
   readonly runId: string;
   /** ISO time. */
   readonly startedAt: string;

@@ -9,7 +9,19 @@ import { createFolder, json, quickSpec, run, runShell, sampleEnvironment, start,
 const folder = createFolder();
 let sandbox: Sandbox;
 let env: Readonly<Record<string, string>>;
-const commands = ["init", "validate", "check", "plan", "apply", "export", "sandbox", "demo", "schema"];
+const commands = [
+  "init",
+  "validate",
+  "check",
+  "plan",
+  "apply",
+  "export",
+  "import",
+  "migrate",
+  "sandbox",
+  "demo",
+  "schema",
+];
 
 beforeAll(async () => {
   sandbox = await startSandbox();
