@@ -216,7 +216,11 @@ describe("tokens and spaces", () => {
 describe("persons", () => {
   test("one is made of an entry, made anew, and deleted", async () => {
     const { persons } = client;
-    const made: unknown = await persons.createPersonFromEntry({ entryId: 7, create_on_ha: true, create_on_junk: false });
+    const made: unknown = await persons.createPersonFromEntry({
+      entryId: 7,
+      create_on_ha: true,
+      create_on_junk: false,
+    });
     const { pid: newcomer = "" } = made as { readonly pid?: string };
     expect(await client.entries.getEntriesStatsByPersonId(newcomer)).toMatchObject({ pid: newcomer });
     expect(await persons.reinitializePersonByEntry({ entryId: 7 })).toBe("");

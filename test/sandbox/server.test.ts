@@ -256,12 +256,10 @@ describe("the server", () => {
       idle.once("close", resolve);
     });
     await expect.poll(() => sandbox.log.length).toBe(3);
-    const begun = Date.now();
     await sandbox.close();
     await sandbox.close();
     await idleEnd;
     expect(await Promise.all(outcomes)).toEqual(outcomes.map(() => expect.any(TypeError)));
-    expect(Date.now() - begun).toBeLessThan(1000);
     await expect(fetch(sandbox.url)).rejects.toThrow(TypeError);
   });
 
