@@ -70,6 +70,18 @@ const rules = [
     "axios lives in one file",
   ),
   forbid(
+    "jobs-run-the-core",
+    { path: "^src/jobs/" },
+    { path: "^src/(providers|sandbox|migrate|testing|report|cli)/" },
+    "jobs are given their providers",
+  ),
+  forbid(
+    "nothing-below-jobs",
+    { path: "^src/", pathNot: "^src/(jobs|cli)/" },
+    { path: "^src/jobs/" },
+    "spec ← reconcile ← jobs ← cli",
+  ),
+  forbid(
     "report-is-pure",
     { path: "^src/report/" },
     { path: "^src/", pathNot: "^src/(report/|model\\.ts|collections\\.ts)" },
