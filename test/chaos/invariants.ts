@@ -196,7 +196,7 @@ function judgeEffect(
         );
         return isWanted ? undefined : bad("only wanted roles are given", "not listed with that role");
       }
-      if (isOfBlankRecord(episode, effect)) return undefined;
+      if (isBlankRecord(episode, effect)) return undefined;
       return bad(
         "no unjustified loss of a role",
         always((state) => whyNotDemoted(oracle, { groupId, names, account, from, to }, state, removals)),
@@ -231,9 +231,9 @@ function isMaker(
 
 /**
  * A record of BrainSTEM has no count of its members (sheet §6), so one with members left out looks whole: somebody who
- * is there is added, which sets the role to the one listed.
+ * is there is added, which sets the role to the one listed; and somebody who was added is not seen.
  */
-function isOfBlankRecord({ requests }: Episode, { service }: Effect): boolean {
+function isBlankRecord({ requests }: Episode, { service }: Pick<Effect, "service">): boolean {
   return (
     service === "brainstem" &&
     requests.some((request) => request.service === service && /^(empty|short)-page$/.test(request.faulted ?? ""))
@@ -605,7 +605,7 @@ function checkOutcome(scenario: Scenario, episode: Episode, oracle: Oracle, outc
   }
   // What was read back and found undone is undone; a lag that nobody knew of excuses.
   const lags = scenario.faults.some(({ kind }) => ["lag", "hang", "drip"].includes(kind)) && !episode.isCalm;
-  const blank = isListBlank(episode, { service });
+  const blank = isListBlank(episode, { service }) || isBlankRecord(episode, { service });
   if (status !== "skipped" || error?.code !== "not-applied" || lags || blank || oracle.isHidden(account ?? "", state))
     return;
   if (type === "member.remove" && outcome.invitation === undefined && !member && group) {

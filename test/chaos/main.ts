@@ -6,7 +6,7 @@
  *   --at-once N     scenarios side by side (default 8)
  */
 import { parseArgs } from "node:util";
-import { playMany, summarise } from "./play.js";
+import { lineOf, playMany, summarise } from "./play.js";
 import { playScenario } from "./run.js";
 import { createScenario, type Service, SERVICES } from "./scenario.js";
 
@@ -54,7 +54,8 @@ async function main(): Promise<number> {
   const plays = await playMany(seeds, {
     services,
     atOnce: wholeNumber(values["at-once"], "at-once"),
-    onPlay: (done, violated) => {
+    onPlay: (played, done, violated) => {
+      if (played.violations.length > 0) process.stderr.write(`${lineOf(played, values.provider)}\n`);
       const now = performance.now();
       if (now - told < 5_000 && done < seeds.length) return;
       told = now;

@@ -11,7 +11,7 @@ export interface PlayOptions {
   readonly services?: readonly Service[];
   /** @default 8 */
   readonly atOnce?: number;
-  readonly onPlay?: (done: number, violated: number) => void;
+  readonly onPlay?: (played: Play, done: number, violated: number) => void;
 }
 
 export async function playMany(
@@ -28,7 +28,7 @@ export async function playMany(
         const play = await playSafely(scenario);
         done++;
         if (play.violations.length > 0) violated++;
-        onPlay?.(done, violated);
+        onPlay?.(play, done, violated);
         // The story is long, and one seed tells it again.
         return { ...play, story: [], scenario };
       }),
@@ -50,7 +50,6 @@ async function playSafely(scenario: Scenario): Promise<Play> {
 /** Counts by service, fault, way of running and outcome; then each violated seed with the line that plays it again. */
 export function summarise(plays: readonly Played[], providers: readonly string[] = []): string {
   const bad = plays.filter(({ violations }) => violations.length > 0);
-  const filter = providers.map((provider) => ` --provider ${provider}`).join("");
   return [
     `${plays.length} scenarios`,
     `services: ${countOf(plays.flatMap(({ scenario }) => scenario.services))}`,
@@ -62,13 +61,17 @@ export function summarise(plays: readonly Played[], providers: readonly string[]
       (run) =>
         `${run}: ${countOf(plays.flatMap(({ outcomes }) => outcomes.filter((each) => each.startsWith(`${run}:`)).map((each) => each.slice(run.length + 2))))}`,
     ),
-    ...bad.map(({ seed, violations }) => {
-      const [first] = violations;
-      const more = violations.length > 1 ? ` (and ${violations.length - 1} more)` : "";
-      return `npm run chaos -- --seed ${seed}${filter}   # ${first?.invariant}: ${first?.detail.split("\n")[0]}${more}`;
-    }),
+    ...bad.map((play) => lineOf(play, providers)),
     bad.length === 0 ? "0 violations" : `${bad.length} of ${plays.length} scenarios violated`,
   ].join("\n");
+}
+
+/** The line that plays a violated scenario again. */
+export function lineOf({ seed, violations }: Play, providers: readonly string[] = []): string {
+  const filter = providers.map((provider) => ` --provider ${provider}`).join("");
+  const [first] = violations;
+  const more = violations.length > 1 ? ` (and ${violations.length - 1} more)` : "";
+  return `npm run chaos -- --seed ${seed}${filter}   # ${first?.invariant}: ${first?.detail.split("\n")[0]}${more}`;
 }
 
 function countOf(values: readonly string[]): string {
