@@ -176,12 +176,31 @@ export interface GroupProvider {
   /** The service, such as `genesys`. */
   readonly type: string;
   readonly capabilities: Capabilities;
-  /** Who and where are we, and are our rights sufficient? Throws when the service cannot be reached or refuses us. */
-  checkAccess(context: CallContext): Promise<AccessReport>;
+  /**
+   * Who and where are we, and are our rights sufficient? Throws when the service cannot be reached or refuses us.
+   * `identity`: only who and where, as each run asks; then findings may be missing, and fewer calls are made.
+   * @default extent "all"
+   */
+  checkAccess(context: CallContext, extent?: "identity" | "all"): Promise<AccessReport>;
   /** All groups that these credentials see. */
   listGroups(context: CallContext): Promise<GroupListing>;
   /** One group and its members. Throws `not-found` when there is no such group. */
   readGroup(groupId: string, context: CallContext): Promise<Snapshot>;
+  /**
+   * Many groups, each as `readGroup` would read it and with as good a proof, where that takes fewer calls together: the
+   * record before and after from lists, for example. In the order of the ids; a group that cannot be read is rejected
+   * in its place. `onRead` is told how many are done. Absent: `readGroup` is called for each.
+   */
+  readGroups?(
+    groupIds: readonly string[],
+    context: CallContext,
+    onRead?: (done: number) => void,
+  ): Promise<readonly PromiseSettledResult<Snapshot>[]>;
+  /**
+   * What decides about a group's membership, where `readGroups` does not tell and a call of its own does. Asked before
+   * a group is changed. Absent: what a reading says is right.
+   */
+  readKind?(groupId: string, context: CallContext): Promise<Group["kind"]>;
   /**
    * Accounts for keys, in the order of the keys. At most `capabilities.lookup.keysPerCall` keys, each of a kind in
    * `capabilities.lookup.by`. An answer lists disabled and deleted accounts too, marked so; matching is exact, and

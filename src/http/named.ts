@@ -17,9 +17,14 @@ export function nameErrors(provider: GroupProvider): GroupProvider {
       throw new GroupSyncError(error.code, `${provider.id}: ${error.message}`, facts);
     }
   }
+  const { readGroups, readKind } = provider;
   return {
     ...provider,
-    checkAccess: (context) => named("checkAccess", () => provider.checkAccess(context)),
+    ...(readGroups && {
+      readGroups: (groupIds, context, onRead) => named("readGroups", () => readGroups(groupIds, context, onRead)),
+    }),
+    ...(readKind && { readKind: (groupId, context) => named("readKind", () => readKind(groupId, context)) }),
+    checkAccess: (context, extent) => named("checkAccess", () => provider.checkAccess(context, extent)),
     listGroups: (context) => named("listGroups", () => provider.listGroups(context)),
     readGroup: (groupId, context) => named("readGroup", () => provider.readGroup(groupId, context)),
     findAccounts: (keys, context) => named("findAccounts", () => provider.findAccounts(keys, context)),

@@ -2,8 +2,8 @@
 // The expectations stand in the helpers of the scene, and what a capability excludes is expected to be refused instead.
 /* oxlint-disable vitest/expect-expect, vitest/no-conditional-expect */
 import { describe, expect, it } from "vitest";
-import type { Group } from "../model.js";
-import type { AccountKey } from "../provider.js";
+import type { Group, Snapshot } from "../model.js";
+import { type AccountKey, createCallContext } from "../provider.js";
 import {
   everybodyOf,
   keyOf,
@@ -65,6 +65,14 @@ export function describeListing(scene: Scenery): void {
   });
 }
 
+/** What a reading says, without how it was proved. */
+function readingOf(result: PromiseSettledResult<Snapshot>) {
+  if (result.status === "rejected") return result.reason as unknown;
+  const { group, members, evidence } = result.value;
+  const sorted = members.toSorted((left, right) => (left.account < right.account ? -1 : 1));
+  return { group, members: sorted, complete: evidence.complete, weak: evidence.weak ?? false };
+}
+
 function namesById(groups: readonly Pick<Group, "id" | "name">[]): ReadonlyMap<string, string> {
   return new Map(groups.toSorted((left, right) => (left.id < right.id ? -1 : 1)).map(({ id, name }) => [id, name]));
 }
@@ -123,6 +131,38 @@ export function describeReading(scene: Scenery): void {
           if (status === "deleted") expect(member?.state).not.toBe("active");
           else expect(member).toMatchObject({ role: "member", state: status === "disabled" ? "disabled" : "active" });
           expect(member?.invitation).toBeUndefined();
+        }
+      });
+    });
+
+    it("reads many groups together as it reads each alone, in no more calls, after a list and without one", async () => {
+      const { provider, world, accounts, eventually } = scene();
+      const people = accounts(12);
+      const ids: string[] = [];
+      for (let made = 0; made < 12; made++) ids.push(await world.addGroup(`Many ${made}`, people.slice(0, made)));
+      if (provider.capabilities.roles.owner) await world.addMember(ids[3] ?? "", people[1] ?? "", "owner");
+      if (provider.capabilities.roles.manager) await world.addMember(ids[4] ?? "", people[2] ?? "", "manager");
+      const gone = await world.addGroup("Gone");
+      await world.deleteGroup(gone);
+      const asked = [...ids.toReversed(), gone];
+      const together =
+        provider.readGroups ??
+        ((groupIds, context) => Promise.allSettled(groupIds.map((id) => provider.readGroup(id, context))));
+      await eventually(async () => {
+        for (const isListed of [true, false]) {
+          const context = createCallContext();
+          if (isListed) await provider.listGroups(context);
+          const before = await world.requests();
+          const results = await together(asked, context);
+          const calls = (await world.requests()) - before;
+          const alone: Snapshot[] = [];
+          for (const id of ids.toReversed()) alone.push(await provider.readGroup(id, createCallContext()));
+          expect(calls).toBeLessThanOrEqual((await world.requests()) - before - calls + 3);
+          expect(results).toHaveLength(asked.length);
+          expect(results.slice(0, -1).map(readingOf)).toEqual(
+            alone.map((value) => readingOf({ status: "fulfilled", value })),
+          );
+          expect(results.at(-1)).toMatchObject({ status: "rejected", reason: { code: "not-found" } });
         }
       });
     });

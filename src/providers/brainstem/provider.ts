@@ -13,6 +13,7 @@ import { z } from "zod";
 import { chunk, groupBy } from "../../collections.js";
 import { GroupSyncError, isGroupSyncError } from "../../errors.js";
 import { findBaseUrlProblem } from "../../http/client.js";
+import { readEach } from "../../http/many.js";
 import { nameErrors } from "../../http/named.js";
 import { type ConnectionOptions, connectionShape } from "../../http/options.js";
 import { proveByTotal, type Walk, walkPages } from "../../http/paginate.js";
@@ -215,11 +216,14 @@ export function createBrainstemProvider(options: BrainstemProviderOptions): Grou
   const answeredInvitations = new Set<string>();
   /** Moves on with everything that may change the list of invitations, so that an older reading is not used again. */
   let invitationsEpoch = 0;
+  /** How many pages the list of groups had when it was read last. */
+  let listedPages = 1;
 
-  async function checkAccess(context: CallContext): Promise<AccessReport> {
+  async function checkAccess(context: CallContext, extent: "identity" | "all" = "all"): Promise<AccessReport> {
+    // Read now, and not with the first group, so that the list of groups comes after them; see `readGroups`.
+    if (extent === "identity") await readInvitations(context);
     const findings: AccessFinding[] = [
-      await checkGroups(context),
-      await checkInvitations(context),
+      ...(extent === "all" ? [await checkGroups(context), await checkInvitations(context)] : []),
       ...(await checkOwnAccount(context)),
     ];
     const who = ownAccount ?? "an account that the token does not name";
@@ -316,14 +320,56 @@ export function createBrainstemProvider(options: BrainstemProviderOptions): Grou
   }
 
   async function listGroups(context: CallContext): Promise<GroupListing> {
+    const pass = await passOf(context);
+    const isAfterInvitations = pass.hasInvitations;
     const walk = await walkList((query) => api.listGroups(query, context));
+    listedPages = walk.pages;
+    pass.records = isAfterInvitations ? walk.rows : undefined;
     return { groups: walk.rows.map(describeGroup), evidence: proveList(walk, "groups") };
+  }
+
+  /** What this pass has read so far. */
+  function passOf(
+    context: CallContext,
+  ): Promise<{ hasInvitations: boolean; records?: readonly BrainstemListedGroup[] | undefined }> {
+    return context.once(`${id}: pass`, async () => ({ hasInvitations: false }));
+  }
+
+  /**
+   * The list of groups holds the very records, members and all, that are read one by one otherwise. It serves where it
+   * was read after the invitations; which comes first matters, see `readGroup`.
+   */
+  async function readGroups(
+    groupIds: readonly string[],
+    context: CallContext,
+    onRead?: (done: number) => void,
+  ): Promise<readonly PromiseSettledResult<Snapshot>[]> {
+    await readInvitations(context);
+    const pass = await passOf(context);
+    if (!pass.records && listedPages < groupIds.length) await listGroups(context);
+    const records = new Map((pass.records ?? []).map((record) => [record.id, record]));
+    return readEach(
+      groupIds,
+      brainstemCapabilities.inFlight.reads.value,
+      (groupId) => {
+        const record = records.get(groupId);
+        return record?.users
+          ? describeRecord({ ...record, users: record.users }, context)
+          : readGroup(groupId, context);
+      },
+      onRead,
+    );
   }
 
   async function readGroup(groupId: string, context: CallContext): Promise<Snapshot> {
     // Invitations first: who accepts in between is then seen as a member. The other way round they would be in neither.
+    await readInvitations(context);
+    return describeRecord(await readRecord(groupId, context), context);
+  }
+
+  async function describeRecord(record: BrainstemGroup, context: CallContext): Promise<Snapshot> {
+    const groupId = record.id;
     const invitations = await readInvitations(context);
-    const record = await readRecord(groupId, context);
     const { members, collisions } = describeMembers(record.users);
     lastSeen.set(groupId, new Map(members.map((member) => [member.account, member])));
     const invited = await readPending(groupId, members, invitations, context);
@@ -362,11 +408,16 @@ export function createBrainstemProvider(options: BrainstemProviderOptions): Grou
   /** The list serves all groups of a pass, until we write something that changes it. */
   function readInvitations(context: CallContext): Promise<Invitations> {
     return context.once(`${id}: invitations ${invitationsEpoch}`, async () => {
+      const pass = await passOf(context);
+      pass.hasInvitations = false;
+      pass.records = undefined;
       try {
         for (let reading = 1; ; reading++) {
           const walk = await walkList((query) => api.listInvitations(query, context));
           const evidence = proveList(walk, "invitations");
-          if (!evidence.moved || reading === LIST_READINGS) return { rows: walk.rows, evidence };
+          if (evidence.moved && reading < LIST_READINGS) continue;
+          pass.hasInvitations = true;
+          return { rows: walk.rows, evidence };
         }
       } catch (error) {
         if (!isUnreadable(error)) throw error;
@@ -682,6 +733,7 @@ export function createBrainstemProvider(options: BrainstemProviderOptions): Grou
     checkAccess,
     listGroups,
     readGroup,
+    readGroups,
     findAccounts,
     applyBatch,
   });

@@ -2,6 +2,7 @@
 import { z } from "zod";
 import { GroupSyncError, isGroupSyncError } from "../../errors.js";
 import { findBaseUrlProblem } from "../../http/client.js";
+import { readEach } from "../../http/many.js";
 import { nameErrors } from "../../http/named.js";
 import { type ConnectionOptions, connectionShape } from "../../http/options.js";
 import { proveByTotal, type Walk, walkPages } from "../../http/paginate.js";
@@ -185,6 +186,7 @@ const GROUP_FIELDS = [
   "membersCount",
   ...MEMBER_FIELDS.flatMap((field) => [`manager.${field}`, `members.${field}`]),
 ];
+const LISTED_FIELDS = ["id", "name", "isLDAP", "isSystem", "membersCount", "manager.id"];
 const ACCOUNT_FIELDS = [...MEMBER_FIELDS, "isVisitor"];
 const OWN_FIELDS = [...ACCOUNT_FIELDS, "isOwner", "isAdmin", "isRoomAdmin", "isCollaborator"];
 
@@ -210,9 +212,11 @@ export function createDocspaceProvider(given: DocspaceOptions & { readonly id?: 
   const { id = "docspace", ...rest } = given;
   const options = parseOptions(id, rest);
   const api = createDocspaceApi({ ...options, provider: id });
+  /** How many pages the list of groups had when it was read last. */
+  let listedPages = 1;
   const isKey = (options.apiKey ?? options.token)?.startsWith("sk-") ?? false;
 
-  async function checkAccess(context: CallContext): Promise<AccessReport> {
+  async function checkAccess(context: CallContext, extent: "identity" | "all" = "all"): Promise<AccessReport> {
     const findings: AccessFinding[] = [];
     const key = isKey ? await readOwnKey(context) : undefined;
     if (key) findings.push(...checkKey(key, Date.now()));
@@ -226,7 +230,7 @@ export function createDocspaceProvider(given: DocspaceOptions & { readonly id?: 
         message: "This is a log-in or OAuth token: it runs out and is not renewed. An API key (sk-…) lasts.",
       });
     }
-    if (scopes?.read !== false) findings.push(await checkGroups(context));
+    if (extent === "all" && scopes?.read !== false) findings.push(await checkGroups(context));
     const ownId = own?.id ?? key?.createBy?.id;
     const account = own?.email ?? ownId ?? key?.name;
     return {
@@ -276,15 +280,59 @@ export function createDocspaceProvider(given: DocspaceOptions & { readonly id?: 
   }
 
   async function listGroups(context: CallContext): Promise<GroupListing> {
+    const { records, evidence } = await readRecords(context);
+    // For `readGroups` of the same pass.
+    (await lastRecords(context)).records = records;
+    return { groups: records.map(toGroup), evidence };
+  }
+
+  async function readRecords(context: CallContext) {
     const walk = await withPortal(
       () =>
         walkPages(
-          async ({ received }) => api.listGroups({ count: PAGE_SIZE, startIndex: received }, context),
+          async ({ received }) =>
+            api.listGroups({ count: PAGE_SIZE, startIndex: received, fields: LISTED_FIELDS }, context),
           (group) => group.id.toLowerCase(),
         ),
       context,
     );
-    return { groups: walk.rows.map(toGroup), evidence: proveByTotal(walk, "groups") };
+    listedPages = walk.pages;
+    return { records: walk.rows, evidence: proveByTotal(walk, "groups") };
+  }
+
+  /** The records of the last list of this pass. */
+  function lastRecords(context: CallContext): Promise<{ records?: readonly DocspaceGroup[] }> {
+    return context.once(`${id}: records`, async () => ({}));
+  }
+
+  /**
+   * The list of groups tells the manager and the number of members, so that each group takes only the list of people:
+   * complete by its own total, and checked against that number. Whoever does not fit is read by `readGroup`.
+   */
+  async function readGroups(
+    groupIds: readonly string[],
+    context: CallContext,
+    onRead?: (done: number) => void,
+  ): Promise<readonly PromiseSettledResult<Snapshot>[]> {
+    const known = (await lastRecords(context)).records;
+    const isWorthIt = known !== undefined || listedPages <= groupIds.length;
+    const records = isWorthIt ? (known ?? (await readRecords(context)).records) : [];
+    const byId = new Map(records.map((record) => [record.id.toLowerCase(), record]));
+    return readEach(
+      groupIds,
+      docspaceCapabilities.inFlight.reads.value,
+      async (groupId) => {
+        const record = byId.get(groupId.toLowerCase());
+        if (!record) return readGroup(groupId, context);
+        const walk = await walkPeople({ groupId, fields: MEMBER_FIELDS }, context);
+        return {
+          group: toGroup(record),
+          members: walk.rows.filter(isSomeone).map((person) => toMember(person, record, statusOf(person))),
+          evidence: provePeople(record, walk),
+        };
+      },
+      onRead,
+    );
   }
 
   async function readGroup(groupId: string, context: CallContext): Promise<Snapshot> {
@@ -627,6 +675,7 @@ export function createDocspaceProvider(given: DocspaceOptions & { readonly id?: 
     checkAccess,
     listGroups,
     readGroup,
+    readGroups,
     findAccounts,
     applyBatch,
   });
@@ -806,6 +855,27 @@ function membersOf(group: DocspaceGroup): Pick<BatchResult, "members"> {
   if (members === undefined || members.length !== membersCount) return {};
   return {
     members: members.filter(isSomeone).map((person) => toMember(person, group, person.status)),
+  };
+}
+
+/** The verdict where the number of members and the manager come from the list of groups. */
+function provePeople(group: DocspaceGroup, walk: Walk<DocspacePerson>): Evidence {
+  const people = proveByTotal(walk, "people");
+  if (!people.complete) return people;
+  const moved = (because: string): Evidence => ({ ...people, complete: false, moved: true, because });
+  if (walk.duplicates > 0) return moved("people came twice in the list of people");
+  const usable = walk.rows.filter((person) => person.status !== docspaceStatus.terminated).length;
+  if (usable !== group.membersCount) {
+    return moved(
+      `the list of groups declares ${group.membersCount ?? "no number of"} members, the list of people shows ${usable} who are not disabled`,
+    );
+  }
+  const manager = group.manager?.id.toLowerCase();
+  const isMissing = manager !== undefined && !walk.rows.some((person) => person.id.toLowerCase() === manager);
+  if (isMissing && manager !== LOST_USER) return moved("the group's manager is not in the list of people");
+  return {
+    ...people,
+    because: `${walk.rows.length} distinct people equal the declared total, and those not disabled the number in the list of groups`,
   };
 }
 

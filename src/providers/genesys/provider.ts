@@ -10,6 +10,7 @@ import { z } from "zod";
 import { chunk, groupBy } from "../../collections.js";
 import { GroupSyncError, isGroupSyncError } from "../../errors.js";
 import { findBaseUrlProblem } from "../../http/client.js";
+import { readEach } from "../../http/many.js";
 import { nameErrors } from "../../http/named.js";
 import { type ConnectionOptions, connectionShape } from "../../http/options.js";
 import { type Page, type PagePosition, proveByTotal, type Walk, walkPages } from "../../http/paginate.js";
@@ -199,12 +200,16 @@ export function createGenesysProvider(options: GenesysOptions, timing: DeletionT
   }
   const { clientId } = checked.data;
   const api = createGenesysApi({ ...checked.data, provider: id });
+  /** How many pages the list of groups had when it was read last. */
+  let listedPages = 1;
 
-  async function checkAccess(context: CallContext): Promise<AccessReport> {
+  async function checkAccess(context: CallContext, extent: "identity" | "all" = "all"): Promise<AccessReport> {
     const token = await api.getOwnToken(context);
     const tenant = token.organization?.id
       ? { id: token.organization.id, name: token.organization.name }
       : await api.getOrganization(context);
+    const identity = `organisation ${tenant.id}, OAuth client ${clientId}`;
+    if (extent === "identity") return { identity, findings: [] };
     const client = token.OAuthClient?.name ? `the OAuth client "${token.OAuthClient.name}"` : "an OAuth client";
     const findings: AccessFinding[] = [
       {
@@ -219,7 +224,7 @@ export function createGenesysProvider(options: GenesysOptions, timing: DeletionT
           "Whether groups may be written shows only when writing. The role needs directory:group:edit for members, owners and names, directory:group:add to create and directory:group:delete to delete groups.",
       },
     ];
-    return { identity: `organisation ${tenant.id}, OAuth client ${clientId}`, findings };
+    return { identity, findings };
   }
 
   async function checkGroupAccess(context: CallContext): Promise<readonly AccessFinding[]> {
@@ -252,27 +257,77 @@ export function createGenesysProvider(options: GenesysOptions, timing: DeletionT
   }
 
   async function listGroups(context: CallContext): Promise<GroupListing> {
-    return context.once(`${id}:groups`, async () => {
-      const walk = await walkListing((pageNumber) => api.listGroups({ pageSize: PAGE_SIZE, pageNumber }, context));
-      return {
-        groups: walk.rows.filter(isActive).map((group) => describeGroup(group, "plain")),
-        evidence: proveByTotal(walk, "groups"),
-      };
-    });
+    const { records, evidence } = await readRecords(context);
+    // For `readGroups` of the same pass.
+    (await lastRecords(context)).records = records;
+    return { groups: records.filter(isActive).map((group) => describeGroup(group, "plain")), evidence };
+  }
+
+  async function readRecords(context: CallContext) {
+    const walk = await walkListing((pageNumber) => api.listGroups({ pageSize: PAGE_SIZE, pageNumber }, context));
+    listedPages = walk.pages;
+    return { records: walk.rows, evidence: proveByTotal(walk, "groups") };
+  }
+
+  /** The records of the last list of this pass. */
+  function lastRecords(context: CallContext): Promise<{ records?: readonly GenesysGroup[] }> {
+    return context.once(`${id}:records`, async () => ({}));
   }
 
   async function readGroup(groupId: string, context: CallContext): Promise<Snapshot> {
     const before = await readActiveGroup(groupId, context);
     const kind = await context.once(`${id}:dynamic:${groupId}`, () => readKind(groupId, context));
-    const first = await readIndividuals(groupId, context);
-    // Without a declared total, only a second equal reading is a proof.
-    const second = first && typeof first.total !== "number" ? await readIndividuals(groupId, context) : undefined;
-    const after = await readActiveGroup(groupId, context);
-    return {
-      group: describeGroup(after, kind === "dynamic" ? "dynamic" : "plain"),
-      members: describeMembers((second ?? first)?.entities ?? [], after),
-      evidence: judgeReading(before, first, second, after),
-    };
+    const individuals = await readIndividuals(before, context);
+    return describeSnapshot(before, individuals, await readActiveGroup(groupId, context), kind);
+  }
+
+  /**
+   * The versions before and after come from two lists of groups, where that takes fewer calls than two for each group.
+   * Whether a group is a dynamic one, no list tells; see `readKind`.
+   */
+  async function readGroups(
+    groupIds: readonly string[],
+    context: CallContext,
+    onRead?: (done: number) => void,
+  ): Promise<readonly PromiseSettledResult<Snapshot>[]> {
+    const width = genesysCapabilities.inFlight.reads.value;
+    const known = (await lastRecords(context)).records;
+    if ((known ? 1 : 2) * listedPages > 2 * groupIds.length) {
+      return readEach(
+        groupIds,
+        width,
+        async (groupId) => {
+          const before = await readActiveGroup(groupId, context);
+          const individuals = await readIndividuals(before, context);
+          return describeSnapshot(before, individuals, await readActiveGroup(groupId, context), "plain");
+        },
+        onRead,
+      );
+    }
+    const before = recordsById(known ?? (await readRecords(context)).records);
+    const readings = await readEach(
+      groupIds,
+      width,
+      async (groupId) => {
+        const record = before.get(groupId);
+        // Only its own record tells whether it is gone; and one without its owners says nothing about roles.
+        if (!record?.owners || !isActive(record)) return readGroup(groupId, context);
+        return { record, individuals: await readIndividuals(record, context) };
+      },
+      onRead,
+    );
+    const after = recordsById((await readRecords(context)).records);
+    return readings.map((reading): PromiseSettledResult<Snapshot> => {
+      if (reading.status === "rejected") return reading;
+      if (!("record" in reading.value)) return { status: "fulfilled", value: reading.value };
+      const { record, individuals } = reading.value;
+      const now = after.get(record.id);
+      const snapshot = describeSnapshot(record, individuals, now ?? record, "plain");
+      const isListed = now?.owners !== undefined && isActive(now);
+      const because = "the group was not listed any more after the reading";
+      const evidence = isListed ? snapshot.evidence : { ...snapshot.evidence, complete: false, moved: true, because };
+      return { status: "fulfilled", value: { ...snapshot, evidence } };
+    });
   }
 
   async function readActiveGroup(groupId: string, context: CallContext): Promise<GenesysGroup> {
@@ -289,8 +344,19 @@ export function createGenesysProvider(options: GenesysOptions, timing: DeletionT
     return group;
   }
 
+  /**
+   * Twice where the list declares no total: then only a second equal reading is a proof. And where it is empty though
+   * the record counts members: those may all be owners, or the answer was an empty one.
+   */
+  async function readIndividuals(record: GenesysGroup, context: CallContext): Promise<Individuals> {
+    const first = await listIndividuals(record.id, context);
+    const isOddlyEmpty = first?.entities.length === 0 && (record.memberCount ?? 0) > 0;
+    if (!first || (typeof first.total === "number" && !isOddlyEmpty)) return { first };
+    return { first, second: await listIndividuals(record.id, context) };
+  }
+
   /** A group that was just made may have no list yet (404); that says nothing about its members. */
-  async function readIndividuals(
+  async function listIndividuals(
     groupId: string,
     context: CallContext,
   ): Promise<GenesysListing<GenesysUser> | undefined> {
@@ -658,6 +724,8 @@ export function createGenesysProvider(options: GenesysOptions, timing: DeletionT
     checkAccess,
     listGroups,
     readGroup,
+    readGroups,
+    readKind: async (groupId, context) => ((await readKind(groupId, context)) === "dynamic" ? "dynamic" : "plain"),
     findAccounts,
     applyBatch,
   });
@@ -751,6 +819,29 @@ function describeGroup(group: GenesysGroup, kind: Group["kind"]): Group {
   };
 }
 
+function recordsById(records: readonly GenesysGroup[]): ReadonlyMap<string, GenesysGroup> {
+  return new Map(records.map((record) => [record.id, record]));
+}
+
+/** The answers of a list of individuals: the second one where the first declares no total. */
+interface Individuals {
+  readonly first: GenesysListing<GenesysUser> | undefined;
+  readonly second?: GenesysListing<GenesysUser> | undefined;
+}
+
+function describeSnapshot(
+  before: GenesysGroup,
+  { first, second }: Individuals,
+  after: GenesysGroup,
+  kind: "dynamic" | "plain" | "unknown",
+): Snapshot {
+  return {
+    group: describeGroup(after, kind === "dynamic" ? "dynamic" : "plain"),
+    members: describeMembers((second ?? first)?.entities ?? [], after),
+    evidence: judgeReading(before, first, second, after),
+  };
+}
+
 function describeAccount(user: GenesysUser): Account {
   const known = {
     id: user.id,
@@ -828,7 +919,9 @@ function judgeReading(
   }
   if (versionBefore === undefined) return incomplete("the group carries no version, so a change would not be seen");
   const cut = findCut(list);
-  if (cut !== undefined) return incomplete(cut);
+  // Rows that are missing on the one page there is may be this answer's fault; pages that are not read never come.
+  if (cut !== undefined)
+    return (list.pageCount ?? 1) > 1 || typeof list.total !== "number" ? incomplete(cut) : moved(cut);
   const under = `under version ${versionBefore}`;
   if (typeof list.total === "number") {
     return list.total === ids.size

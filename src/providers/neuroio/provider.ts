@@ -9,6 +9,7 @@ import { z } from "zod";
 import { GroupSyncError, isGroupSyncError } from "../../errors.js";
 import { findBaseUrlProblem } from "../../http/client.js";
 import { nameErrors } from "../../http/named.js";
+import { readEach } from "../../http/many.js";
 import { connectionShape } from "../../http/options.js";
 import { type Page, proveByTotal, type Walk, walkPages } from "../../http/paginate.js";
 import type { Batch, BatchResult, Evidence, Group, Member, MemberEdit, ProviderId, Snapshot } from "../../model.js";
@@ -140,12 +141,16 @@ export function createNeuroioProvider(options: NeuroioProviderOptions): GroupPro
   const api = createNeuroioApi({ ...settings, provider: id });
   const host = resolveNeuroioHosts(settings.baseUrl, settings.iamUrl, id).baseUrl.replace(/^https?:\/\/|\/+$/g, "");
   let pageSize = neuroioCapabilities.pageSize.groups.value;
+  /** How many pages the list of groups had when it was read last. */
+  let listedPages = 1;
 
-  async function checkAccess(context: CallContext): Promise<AccessReport> {
+  async function checkAccess(context: CallContext, extent: "identity" | "all" = "all"): Promise<AccessReport> {
     const findings: AccessFinding[] = [];
     const user = await readUser(context, findings);
-    await checkGroups(user, context, findings);
-    await checkTokenLife(context, findings);
+    if (extent === "all") {
+      await checkGroups(user, context, findings);
+      await checkTokenLife(context, findings);
+    }
     const space = user?.space ? `space ${user.space.id}` : "the space of the credentials";
     return { identity: `NeuroIO at ${host}, ${space}, as ${user?.username ?? "an account without a name"}`, findings };
   }
@@ -230,12 +235,25 @@ export function createNeuroioProvider(options: NeuroioProviderOptions): GroupPro
   }
 
   async function listGroups(context: CallContext): Promise<GroupListing> {
-    const { rows, evidence } = await readWhole(
+    const { records, evidence } = await readRecords(context);
+    // For `readGroups` of the same pass.
+    (await lastRecords(context)).records = records;
+    return { groups: records.map(describeGroup), evidence };
+  }
+
+  async function readRecords(context: CallContext) {
+    const { rows: records, evidence } = await readWhole(
       (limit, offset) => api.listGroups({ limit, offset }, context),
       (group) => String(group.id),
       "groups",
     );
-    return { groups: rows.map(describeGroup), evidence };
+    listedPages = evidence.pages;
+    return { records, evidence };
+  }
+
+  /** The records of the last list of this pass. */
+  function lastRecords(context: CallContext): Promise<{ records?: readonly NeuroioGroup[] }> {
+    return context.once(`${id}: records`, async () => ({}));
   }
 
   async function readGroup(groupId: string, context: CallContext): Promise<Snapshot> {
@@ -243,8 +261,43 @@ export function createNeuroioProvider(options: NeuroioProviderOptions): GroupPro
     const before = await readRecord(number, context);
     const { rows, evidence } = await readMembers(number, context);
     const after = typeof before.persons_count === "number" ? await readRecord(number, context) : before;
-    const members = rows.map(({ pid }): Member => ({ account: pid, role: "member", direct: true, state: "active" }));
-    return { group: describeGroup(after), members, evidence: compareWithRecord(evidence, before, after) };
+    return describeSnapshot(after, rows, compareWithRecord(evidence, before, after));
+  }
+
+  /** The records before and after come from two lists of groups, where that takes fewer calls than two for each group. */
+  async function readGroups(
+    groupIds: readonly string[],
+    context: CallContext,
+    onRead?: (done: number) => void,
+  ): Promise<readonly PromiseSettledResult<Snapshot>[]> {
+    const width = neuroioCapabilities.inFlight.reads.value;
+    const known = (await lastRecords(context)).records;
+    if ((known ? 1 : 2) * listedPages > 2 * groupIds.length) {
+      return readEach(groupIds, width, (groupId) => readGroup(groupId, context), onRead);
+    }
+    const before = byId(known ?? (await readRecords(context)).records);
+    const readings = await readEach(
+      groupIds,
+      width,
+      async (groupId) => {
+        const record = before.get(groupId);
+        // What no list shows is looked for by itself: that tells whether it is gone.
+        return record ? { record, ...(await readMembers(record.id, context)) } : readGroup(groupId, context);
+      },
+      onRead,
+    );
+    const isCounted = [...before.values()].some(({ persons_count: count }) => typeof count === "number");
+    const after = isCounted ? byId((await readRecords(context)).records) : before;
+    return readings.map((reading): PromiseSettledResult<Snapshot> => {
+      if (reading.status === "rejected") return reading;
+      if (!("record" in reading.value)) return { status: "fulfilled", value: reading.value };
+      const { record, rows, evidence } = reading.value;
+      const now = after.get(String(record.id));
+      const verdict = now
+        ? compareWithRecord(evidence, record, now)
+        : { ...evidence, complete: false, moved: true, because: "the group was not listed any more after the reading" };
+      return { status: "fulfilled", value: describeSnapshot(now ?? record, rows, verdict) };
+    });
   }
 
   async function readMembers(number: number, context: CallContext) {
@@ -438,6 +491,7 @@ export function createNeuroioProvider(options: NeuroioProviderOptions): GroupPro
     checkAccess,
     listGroups,
     readGroup,
+    readGroups,
     findAccounts,
     applyBatch,
   });
@@ -445,6 +499,19 @@ export function createNeuroioProvider(options: NeuroioProviderOptions): GroupPro
 
 function describeGroup(group: NeuroioGroup): Group {
   return { id: String(group.id), name: group.name, kind: "plain" };
+}
+
+function byId(records: readonly NeuroioGroup[]): ReadonlyMap<string, NeuroioGroup> {
+  return new Map(records.map((record) => [String(record.id), record]));
+}
+
+function describeSnapshot(
+  group: NeuroioGroup,
+  rows: readonly { readonly pid: string }[],
+  evidence: Evidence,
+): Snapshot {
+  const members = rows.map(({ pid }): Member => ({ account: pid, role: "member", direct: true, state: "active" }));
+  return { group: describeGroup(group), members, evidence };
 }
 
 function uniqueAccounts(edits: readonly MemberEdit[]): readonly string[] {

@@ -139,7 +139,10 @@ export function createScimProvider(options: ScimProviderOptions): GroupProvider 
   const host = settings.baseUrl.replace(/^https?:\/\/|\/+$/g, "");
   const addressAttributes = { userName: ["userName"], emails: ["emails.value"], both: ["userName", "emails.value"] };
 
-  async function checkAccess(context: CallContext): Promise<AccessReport> {
+  async function checkAccess(context: CallContext, extent: "identity" | "all" = "all"): Promise<AccessReport> {
+    const identity = `SCIM 2.0 at ${host}`;
+    // No call tells who we are there; whether we may read, the list of groups shows.
+    if (extent === "identity") return { identity, findings: [] };
     const findings: AccessFinding[] = [];
     await checkConfig(context, findings);
     const { total } = await readFirstGroup(context);
@@ -151,7 +154,7 @@ export function createScimProvider(options: ScimProviderOptions): GroupProvider 
           "Users cannot be asked for by `active eq false`, so members whose account is switched off are shown as active.",
       });
     }
-    return { identity: `SCIM 2.0 at ${host}`, findings };
+    return { identity, findings };
   }
 
   async function checkConfig(context: CallContext, findings: AccessFinding[]): Promise<void> {

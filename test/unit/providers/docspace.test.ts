@@ -71,10 +71,10 @@ const pageOf =
     return list(rows.slice(Number(startIndex), Number(startIndex) + Number(count)), total);
   };
 
-/** The answer with the properties asked for, as `fields` has it; everything around the response stays. */
+/** The answer with the properties asked for, as `fields` has it; everything around the response stays, and errors do. */
 function trim(answer: CannedAnswer, fields: readonly string[] | undefined): CannedAnswer {
   const { response, ...envelope } = (answer.body ?? {}) as { readonly response?: unknown };
-  if (fields === undefined || typeof response !== "object") return answer;
+  if (fields === undefined || typeof response !== "object" || (answer.status ?? 200) >= 400) return answer;
   return { ...answer, body: { ...envelope, response: pick(response, fields) } };
 }
 

@@ -357,11 +357,11 @@ describe("listGroups", () => {
     expect(evidence).toMatchObject({ complete: true, counted: 3 });
   });
 
-  it("reads the list once per pass", async () => {
+  it("reads the list anew when asked again, as for one that moved", async () => {
     const sent = serve({ "GET /api/v2/groups": paged(many(2)) });
     const provider = createProvider();
-    await Promise.all([provider.listGroups(context), provider.listGroups(context)]);
-    await provider.listGroups(createCallContext());
+    await provider.listGroups(context);
+    await provider.listGroups(context);
     expect(calls(sent)).toHaveLength(2);
   });
 
@@ -424,7 +424,6 @@ describe("readGroup", () => {
   });
 
   it.each([
-    ["the total is larger", { total: 3 }],
     ["there are more pages", { total: 1, pageCount: 2 }],
     ["there are more pages and no total", { pageCount: 2 }],
     ["a next page is named and no total", { nextUri: "/api/v2/groups/x/individuals?pageNumber=2" }],
@@ -433,6 +432,21 @@ describe("readGroup", () => {
     expect(evidence.complete).toBe(false);
     expect(evidence.moved).toBeUndefined();
     expect(evidence.because).toMatch(/cut/);
+  });
+
+  it("is cut, and asks to be read again, when the total is larger than the one page", async () => {
+    const { evidence } = await read({ [list]: listing([user(ADA)], { total: 3 }) });
+    expect(evidence).toMatchObject({ complete: false, moved: true, because: expect.stringMatching(/cut/) });
+  });
+
+  it("is not taken for empty at once where the record counts members", async () => {
+    const routes = {
+      [`GET ${groupPath}`]: ok(group({ memberCount: 1 })),
+      [list]: [individuals(), individuals(ADA)],
+    };
+    const { members, evidence } = await read(routes);
+    expect(evidence).toMatchObject({ complete: true, counted: 1 });
+    expect(members).toHaveLength(1);
   });
 
   it("does not take a next page for a cut when the total fits", async () => {
