@@ -704,11 +704,18 @@ describe("a state that cannot be written any more", () => {
     const store = createStore();
     const state = await store.open();
     let calls = 0;
+    const mayFail = (name: typeof method) => {
+      if (name === method && ++calls === 2) throw new Error("the disk is full");
+    };
     const failing: State = {
       ...state,
-      [method]: async (...given: never) => {
-        if (++calls === 2) throw new Error("the disk is full");
-        return state[method](...given);
+      recordIntent: async (...given) => {
+        mayFail("recordIntent");
+        return state.recordIntent(...given);
+      },
+      recordOutcome: async (...given) => {
+        mayFail("recordOutcome");
+        return state.recordOutcome(...given);
       },
     };
     const report = await run(world, wish, failing);
@@ -804,8 +811,8 @@ it("a store holds no credential, whatever has happened", async () => {
     seed: { people, groups: [{ name: "Crew", members: ["p0", "p1", "p2"] }] },
   });
   onTestFinished(() => world.close());
-  const { open, folder } = createStore();
-  const state = await open();
+  const store = createStore();
+  const state = await store.open();
   const wish = { ...crew("p0", "p3", "p4"), adopt: true };
   const first = await run(world, wish, state);
   await takeBack(world, wish, state, first.runId);
@@ -816,7 +823,7 @@ it("a store holds no credential, whatever has happened", async () => {
   await run(world, crew("p0"), state).catch(() => undefined);
   await state.close();
 
-  const bytes = Buffer.concat(readdirSync(folder).map((name) => readFileSync(join(folder, name))));
+  const bytes = Buffer.concat(readdirSync(store.folder).map((name) => readFileSync(join(store.folder, name))));
   expect(bytes.includes("p3@example.org")).toBe(true);
   const harmless = new Set(["account", "clientId", "userName", "username", "email", "type", "baseUrl"]);
   const secrets = Object.values(world.sandbox.services).flatMap(({ credentials, otherCredentials }) =>
