@@ -42,6 +42,12 @@ export async function mustBeWritable(file: string | undefined): Promise<void> {
   }
 }
 
+/** Throws `options-invalid` when there is such a file already. */
+export async function mustNotExist(file: string): Promise<void> {
+  const found = await stat(file).catch(() => undefined);
+  if (found) throw unwritable(file, { code: "EEXIST" });
+}
+
 function unwritable(file: string, error: unknown): GroupSyncError {
   return new GroupSyncError(
     "options-invalid",
@@ -50,7 +56,7 @@ function unwritable(file: string, error: unknown): GroupSyncError {
 }
 
 function explain(error: unknown, missing: string): string {
-  const code = error instanceof Error && "code" in error ? String(error.code) : "unknown";
+  const code = typeof error === "object" && error !== null && "code" in error ? String(error.code) : "unknown";
   const words: Readonly<Record<string, string>> = {
     ENOENT: missing,
     EEXIST: "it is there already; --force writes over it",

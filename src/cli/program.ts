@@ -1,6 +1,7 @@
 /** The commands as data over the library. No logic of its own. */
-import { Command, CommanderError, Option } from "commander";
+import { Argument, Command, CommanderError, Option } from "commander";
 import { GroupSyncError, isGroupSyncError } from "../errors.js";
+import type { Mode } from "../model.js";
 import { toolVersion } from "../version.js";
 import { errorDocument, exitCodeOfError, explainError } from "./exit.js";
 import { writeJson, writeRemark, writeResult } from "./output.js";
@@ -25,6 +26,8 @@ In a script, with a review in between:
   group-sync plan --out plan.json && group-sync apply plan.json --yes
 `;
 
+const MODES = ["authoritative", "additive", "owned"] as const satisfies readonly Mode[];
+
 const EXIT_CODES = `
 Exit codes:
   0 in sync, or converged     1 error in spec, credentials or program
@@ -32,9 +35,8 @@ Exit codes:
   4 some changes failed or are unknown
   5 another run is at work    6 stopped for a long rate limit (the message says when to come back)`;
 
-/** Runs one command line (without `node` and the script) and returns the exit code. */
-export async function runCli(argv: readonly string[]): Promise<number> {
-  let exitCode = 0;
+/** All commands with their flags and words. `finish` is told the exit code of the one that ran. */
+export function createProgram(finish: (exitCode: number) => void): Command {
   const program = new Command("group-sync")
     .description("Keeps the same groups of people right in several systems at once.")
     .usage("<command> [options]")
@@ -59,7 +61,7 @@ export async function runCli(argv: readonly string[]): Promise<number> {
       .option("--no-color", "no colours");
     command.action(async () => {
       const flags = command.opts<Flags & CommonFlags>();
-      exitCode = await runCommand(load, flags, command.args);
+      finish(await runCommand(load, flags, command.args));
     });
     return command;
   }
@@ -81,9 +83,18 @@ export async function runCli(argv: readonly string[]): Promise<number> {
       "init",
       "write a commented starter config",
       async () => (await import("./commands/init.js")).runInit,
-      "Example:\n  group-sync init\n  group-sync init --config teams.yaml",
+      `On a terminal it asks what the flags do not say; elsewhere, and with --yes, it takes the usual.
+
+Examples:
+  group-sync init
+  group-sync init --yes --service docspace genesys --mode additive
+  group-sync init --config calls.yaml --service east=genesys west=genesys`,
     ),
-  ).option("--force", "write over an existing file");
+  )
+    .option("--service <name...>", "services to start with, such as genesys; with a key of yours: calls=genesys")
+    .addOption(new Option("--mode <mode>", "what may be done to memberships").choices(MODES))
+    .option("-y, --yes", "do not ask")
+    .option("--force", "write over an existing file");
   withSpec(
     add(
       "validate",
@@ -279,7 +290,24 @@ Example:
     async () => (await import("./commands/schema.js")).runSchema,
     "For editors; the starter config points at it.\n\nExample:\n  group-sync schema > group-sync.schema.json",
   );
+  add(
+    "completion",
+    "print a script that completes commands and flags in bash, zsh or fish",
+    async () => (await import("./commands/completion.js")).createCompletion(program),
+    `Examples:
+  group-sync completion bash > ~/.local/share/bash-completion/completions/group-sync
+  group-sync completion zsh > "\${fpath[1]}/_group-sync"
+  group-sync completion fish > ~/.config/fish/completions/group-sync.fish`,
+  ).addArgument(new Argument("<shell>", "which one").choices(["bash", "zsh", "fish"]));
+  return program;
+}
 
+/** Runs one command line (without `node` and the script) and returns the exit code. */
+export async function runCli(argv: readonly string[]): Promise<number> {
+  let exitCode = 0;
+  const program = createProgram((code) => {
+    exitCode = code;
+  });
   try {
     await program.parseAsync(argv, { from: "user" });
     return exitCode;
