@@ -353,9 +353,15 @@ function guardRoom(ledger: Ledger, { capabilities }: ProviderDiff, options: Guar
     const keepers = listed(
       staying.map(({ account, name }) => ledger.identities.personOf.get(account) ?? name ?? account),
     );
+    // A holder whose own loss is held does not lose the role by another way.
+    const keeps = staying.flatMap(({ account }) =>
+      [...ledger.held.values()].filter((each) => each.account === account),
+    );
+    const [kept] = keeps.filter((each) => isLossOf(role, each) && each.type !== "member.add");
     const room = `${max} ${role}${max === 1 ? "" : "s"}`;
     const message = `The group has room for ${room}, and ${keepers} would lose the role to ${listed(over.map(({ person, account }) => person ?? account ?? ""))}.`;
-    lessen(ledger, over, "role-loss", options, message);
+    const guard = kept && isAcknowledged(ledger, "role-loss", options) ? kept.guard : "role-loss";
+    lessen(ledger, over, guard, options, message);
   }
 }
 

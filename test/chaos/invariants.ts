@@ -111,7 +111,7 @@ function statesOf(episode: Episode, service: Service): readonly TrueState[] {
 }
 
 function judgeEffect(
-  { run: { removals } }: Scenario,
+  { run: { removals }, hostile }: Scenario,
   episode: Episode,
   oracle: Oracle,
   effect: Effect,
@@ -145,7 +145,7 @@ function judgeEffect(
           each.groupName === effect.groupName &&
           each.service === service,
       );
-      if (isListBlank(episode, effect)) return undefined;
+      if (isListBlank(episode, effect) || hostile[service] === "listScope=mine") return undefined;
       if ((wasThere && !isRenamed) || again) return bad("no group is made twice", "there is one of that name");
       return undefined;
     }
@@ -504,6 +504,7 @@ export function checkReport(scenario: Scenario, episode: Episode): readonly Viol
     const isTouched = episode.effects.some(({ by }) => by === "others") || episode.onlyGroups !== undefined;
     if (report.status === "converged" && !isTouched) {
       for (const oracle of episode.oracles.values()) {
+        if (scenario.hostile[oracle.service] === "listScope=mine") continue;
         checkTruth(episode, oracle, report, (_, detail) => tell("converged means converged", detail));
       }
     }
@@ -678,6 +679,7 @@ function isImpossible(scenario: Scenario, oracle: Oracle, change: Change, { afte
   const [group] = state.groups.filter(({ id, name }) => id === change.groupId || name === change.group);
   if (change.role === "owner" && group && areOwnersStuck(scenario, oracle, group, state)) return true;
   if (change.type === "member.add") return !isKnown;
+  if (change.type === "member.update") return isGone && rankOf(change.role) > rankOf(change.previousRole);
   return change.type === "member.remove" && isGone && (service === "neuroio" || service === "genesys");
 }
 
@@ -721,6 +723,7 @@ function checkTruth(
       continue;
     }
     if (second) {
+      if (scenario?.hostile[service] === "listScope=mine") continue;
       tell("problems are told", `${at}: two groups bear the name, and nothing is said`);
       continue;
     }
@@ -787,6 +790,8 @@ function checkPeople(
       return standing.state === "found" && standing.account === account;
     });
     if (member.role === role || isHeld || isTold) continue;
+    // A role that is given to somebody who is gone is not kept by the service.
+    if (!isAlive && rankOf(member.role) < rankOf(role)) continue;
     const isOfOwners = member.role === "owner" || role === "owner";
     if (isOfOwners && scenario && areOwnersStuck(scenario, oracle, group, state)) continue;
     const isLower = rankOf(member.role) > rankOf(role);

@@ -578,3 +578,18 @@ it("a group that is remembered as ours needs no adoption", () => {
   expect(compare({ ...scenes.adoption, recollection: { managed: new Set([id]) } }).held).toEqual([]);
   expect(compare({ ...scenes.adoption, recollection: { managed: new Set(["another"]) } }).held).toHaveLength(1);
 });
+
+it("a holder whose loss is held does not lose a role with room for one by another way, whatever else is acknowledged", () => {
+  const scene: Scene = {
+    wanted: [group("crew", { members: ["ada"], managers: ["grace"], guards: limits(0, 100) })],
+    there: [actual("crew", ["ada:manager", "grace"])],
+    capabilities: oneManager,
+    allow: ["role-loss"],
+  };
+  expect(compare(scene).lines).toEqual([]);
+  expect(compare(scene).heldLines.toSorted()).toEqual([
+    "max-removals: crew ~ ada manager → member",
+    "max-removals: crew ~ grace member → manager",
+  ]);
+  expect(compare({ ...scene, allow: ["role-loss", "max-removals"] }).held).toEqual([]);
+});
