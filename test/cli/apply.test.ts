@@ -51,7 +51,8 @@ describe("apply", () => {
 
   it("makes it so, reports it, saves the report, and has nothing to do the second time", async () => {
     const first = await here("apply", "--yes", "--json", "--report", "report.json");
-    expect([first.code, first.stderr]).toEqual([0, "The report is in report.json.\n"]);
+    // On a slow machine lines of progress come before.
+    expect([first.code, first.stderr.split("\n").slice(-2)]).toEqual([0, ["The report is in report.json.", ""]]);
     expect(JSON.parse(folder.read("report.json"))).toEqual(json(first));
     const count = expect.any(Number);
     expect(json(first)).toMatchObject({
