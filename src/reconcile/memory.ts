@@ -212,13 +212,23 @@ export async function findBrokenRuns(state: State, lease: Lease): Promise<readon
   return broken;
 }
 
-/** Whether something was under way that may show only later, and must not be sent twice. */
-export function mayShowLate(run: BrokenRun, provider: ProviderId, sendsInvitations: boolean): boolean {
+/**
+ * Whether a broken run may have sent something to this group that the reading does not show, or not yet, and that must
+ * not be sent twice: a creation, an invitation.
+ */
+export function mayShowLate(run: BrokenRun, reading: TargetReading, sendsInvitations: boolean): boolean {
+  const { target } = reading;
+  if (reading.state === "problem") return false;
   return run.journal.some(
-    (entry) =>
-      entry.provider === provider &&
-      entry.outcome !== "refused" &&
-      entry.changes.some(({ type }) => type === "group.create" || (sendsInvitations && type === "member.add")),
+    ({ provider, outcome, changes }) =>
+      provider === target.provider &&
+      outcome !== "refused" &&
+      changes.some(
+        (change) =>
+          change.group === target.group &&
+          (change.type === "group.create" || (sendsInvitations && change.type === "member.add")) &&
+          !(reading.state === "found" && isSo(change, reading.snapshot)),
+      ),
   );
 }
 

@@ -425,7 +425,7 @@ async function draftProvider(
   work: Work,
   broken: readonly BrokenRun[],
   run: Run,
-  { spec, signal, state, allow = [] }: PlanOptions,
+  { spec, state, allow = [] }: PlanOptions,
 ): Promise<ProviderDraft> {
   const { provider, context, report } = access;
   const { id, capabilities } = provider;
@@ -440,12 +440,6 @@ async function draftProvider(
         hint: "If that is the same place, acknowledge it: --allow changed-scope.",
       });
     }
-    if (broken.some((each) => mayShowLate(each, id, capabilities.invitations.value))) {
-      // What a dead run had sent may show only now; sent once more it would be there twice.
-      const windowMs = run.options.verifyMs ?? capabilities.consistencyMs.value;
-      // Stopped meanwhile, the next request says so.
-      await sleep(windowMs, undefined, signal ? { signal } : {}).catch(() => {});
-    }
     run.onEvent({ type: "phase", provider: id, phase: "resolve" });
     const wanted = new Set(targets.flatMap(({ members }) => members.map(({ person }) => person)));
     const isProtected = createProtection(targets.flatMap(({ guards }) => guards.protect));
@@ -453,12 +447,9 @@ async function draftProvider(
     let identities = await resolvePeople(people, provider, context);
 
     run.onEvent({ type: "phase", provider: id, phase: "read" });
-    let readings = stampReadings(
-      await readTargets(targets, provider, context, (done, total) =>
-        run.onEvent({ type: "progress", provider: id, phase: "read", done, total }),
-      ),
-      report.identity,
-    );
+    const isLate = (reading: TargetReading) =>
+      broken.some((each) => mayShowLate(each, reading, capabilities.invitations.value));
+    let readings = stampReadings(await readPastLate(access, targets, isLate, run), report.identity);
     for (const each of state ? broken : []) {
       const plan = each.plan.providers.find((part) => part.id === id && part.identity === scope.identity);
       const part = plan && concludeProvider(each, plan, readings, isNamedIn(spec, id));
@@ -523,6 +514,38 @@ function addressesIn(readings: readonly TargetReading[]): ReadonlyMap<string, st
         : [],
     ),
   );
+}
+
+const FIRST_PAUSE_MS = 250;
+const LONGEST_PAUSE_MS = 5_000;
+
+/**
+ * Reads all targets; some again, for as long as a write may take to show, while something that a dead run had sent may
+ * yet appear there.
+ */
+async function readPastLate(
+  { provider, context, meter }: Access,
+  targets: readonly Target[],
+  isLate: (reading: TargetReading) => boolean,
+  { onEvent, options: { signal, verifyMs } }: Run,
+): Promise<readonly TargetReading[]> {
+  const read = (which: readonly Target[], within: CallContext) =>
+    readTargets(which, provider, within, (done, total) =>
+      onEvent({ type: "progress", provider: provider.id, phase: "read", done, total }),
+    );
+  const readings = await read(targets, context);
+  let late = readings.filter(isLate);
+  if (late.length === 0) return readings;
+  const deadline = Date.now() + (verifyMs ?? provider.capabilities.consistencyMs.value);
+  for (let pauseMs = FIRST_PAUSE_MS; late.length > 0; pauseMs = Math.min(2 * pauseMs, LONGEST_PAUSE_MS)) {
+    const leftMs = deadline - Date.now();
+    if (leftMs <= 0 || signal?.aborted) break;
+    // Stopped meanwhile, the next request says so.
+    await sleep(Math.min(pauseMs, leftMs), undefined, signal ? { signal } : {}).catch(() => {});
+    const again = late.map(({ target }) => target);
+    late = (await read(again, meter.context(signal))).filter(isLate);
+  }
+  return read(targets, meter.context(signal));
 }
 
 /** Each reading says as whom it was made. */

@@ -670,6 +670,37 @@ describe("a run that died", () => {
     expect(await statusesOf(state)).toEqual(["p1: skipped", "p1: unknown"]);
   });
 
+  it("sent what shows only after a while: it is not sent twice", async () => {
+    const world = await startWith("docspace", [{ name: "Deck", members: ["p0"] }]);
+    const state = await createStore().open();
+    const { plan, changes } = await planOf(world, crew("p0", "p1"), state);
+    await die(state, plan, [{ kind: "group.create", changes }]);
+    const control = controlOf(world, "docs");
+    const begun = performance.now();
+    setTimeout(() => control.addGroup({ name: "Crew", members: ["p0"] }), 400);
+    const report = await run(world, crew("p0", "p1"), state, { verifyMs: 20_000 });
+    // No longer than it takes to show.
+    expect(performance.now() - begun).toBeLessThan(10_000);
+    expect(report.status).toBe("converged");
+    expect(control.groups().map(({ name }) => name)).toEqual(["Deck", "Crew"]);
+    expect(trueMembers(world, "docs", "Crew")).toEqual(["p0", "p1"]);
+    expect(await statusesOf(state)).toEqual(["group.create: applied", "p0: applied", "p1: skipped"]);
+  });
+
+  it("may have sent what never shows: it is waited for once, and then sent", async () => {
+    const world = await startWith("brainstem", [{ name: "Crew", owners: ["p0"] }]);
+    const state = await createStore().open();
+    const { plan, changes } = await planOf(world, crew("p1"), state);
+    await die(state, plan, [{ changes }]);
+    const reads = () => world.sandbox.log.filter(({ write }) => !write).length;
+    const before = reads();
+    expect((await run(world, crew("p1"), state, { verifyMs: 700 })).summary.pending).toBe(1);
+    const waiting = reads() - before;
+    await run(world, crew("p1"), state, { verifyMs: 700 });
+    expect(reads() - before - waiting).toBeLessThan(waiting);
+    expect(controlOf(world, "lab").groups()[0]?.invited).toEqual(["p1@example.org"]);
+  });
+
   it("was another account's: nothing is said of it here", async () => {
     const [first, second] = [await startWith("docspace"), await startWith("docspace")];
     const state = await createStore().open();
