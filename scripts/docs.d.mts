@@ -1,4 +1,5 @@
 /** Types of docs.mjs, for the test that holds its data against the sources. */
+import type { Command } from "commander";
 import type { ProviderType } from "../src/provider.js";
 
 export interface TestReference {
@@ -9,3 +10,7 @@ export interface TestReference {
 }
 export function parseTest(reference: string, service: string): TestReference;
 export function renderAll(types: readonly ProviderType[]): Promise<Readonly<Record<string, string>>>;
+export function renderReference(
+  program: Command,
+  schema: Readonly<Record<string, unknown>>,
+): Promise<Readonly<Record<string, string>>>;

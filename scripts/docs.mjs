@@ -1,9 +1,10 @@
 // Writes the documents that are made of data: docs/coverage.md from docs/coverage.json, docs/capabilities.md from what
-// the adapters declare, and the tables in docs/providers/*.md from docs/traps.json. Works on dist: build first. With
-// --check it writes nothing and fails when one of them is out of date. test/docs/coverage.test.ts holds the data against
-// the sources.
+// the adapters declare, the tables in docs/providers/*.md from docs/traps.json, docs/commands.md from the commands and
+// the tables in docs/spec.md from the JSON Schema. Works on dist: build first. With --check it writes nothing and fails
+// when one of them is out of date. test/docs/coverage.test.ts holds the data against the sources.
 import { readFile, writeFile } from "node:fs/promises";
 import { pathToFileURL } from "node:url";
+import { renderCommands, renderSpecPage } from "./reference.mjs";
 
 const root = new URL("../", import.meta.url);
 
@@ -205,11 +206,27 @@ export async function renderAll(types) {
   ]);
 }
 
+/** The reference pages, by their names under docs/. */
+export async function renderReference(program, schema) {
+  const page = await readFile(new URL("docs/spec.md", root), "utf8");
+  return { "commands.md": renderCommands(program), "spec.md": renderSpecPage(page, schema) };
+}
+
 async function main() {
-  const { builtinProviderTypes } = await import(new URL("dist/providers/builtin.js", root).href);
+  const load = (path) => import(new URL(`dist/${path}`, root).href);
+  const { builtinProviderTypes } = await load("providers/builtin.js");
+  const { renderJsonSchema } = await load("spec/index.js");
+  const { createProgram } = await load("cli/program.js");
+  const documents = {
+    ...(await renderAll(builtinProviderTypes)),
+    ...(await renderReference(
+      createProgram(() => {}),
+      renderJsonSchema(builtinProviderTypes),
+    )),
+  };
   const isCheck = process.argv.includes("--check");
   const stale = [];
-  for (const [name, text] of Object.entries(await renderAll(builtinProviderTypes))) {
+  for (const [name, text] of Object.entries(documents)) {
     const file = new URL(`docs/${name}`, root);
     const current = await readFile(file, "utf8").catch(() => undefined);
     if (current === text) continue;

@@ -72,11 +72,32 @@ export function createProgram(finish: (exitCode: number) => void): Command {
     withTimeout(withSpec(command)).option("--provider <id...>", "only these providers of the spec");
   const withMemory = (command: Command) =>
     command.option("--no-state", "remember nothing, recall nothing: no history, no undo, no lock");
-  const withGuards = (command: Command) =>
-    withMemory(withScope(command))
+  const withChoice = (command: Command) =>
+    command
       .option("--group <id...>", "only these groups of the spec")
       .option("--allow <guard:group...>", "acknowledge a guard for this run, for one group; <guard> alone: everywhere")
       .option("--no-removals", "hold everything that would take something away");
+  const withGuards = (command: Command) => withChoice(withMemory(withScope(command)));
+  const withService = (command: Command) =>
+    withChoice(withScope(command))
+      .option("--deadline <duration>", "a run that takes longer is stopped in good order")
+      .addOption(
+        new Option("--log <format>", "one line for each thing that matters").choices(["text", "json"]).default("text"),
+      )
+      .option("--health-port <number>", "answer /healthz, /readyz and /metrics there; 0: any free port")
+      .option("--health-host <host>", "the address to listen on", "127.0.0.1")
+      .addOption(
+        new Option(
+          "--notify <url>",
+          "post a notice when there is drift, something held or failed, and when it is over",
+        ).env("GROUP_SYNC_NOTIFY"),
+      )
+      .addOption(
+        new Option("--notify-format <format>", "the whole notice, or only its text, as chat services take it")
+          .choices(["json", "text"])
+          .default("json"),
+      )
+      .option("--notify-command <command>", "a line of shell that gets each notice as JSON on its input");
 
   withSpec(
     add(
@@ -262,6 +283,27 @@ Examples:
     .option("-y, --yes", "do not ask; required where there is no terminal")
     .option("--report <file>", "save the report as JSON")
     .option("--force", "write over an existing worksheet");
+  withService(
+    add(
+      "run",
+      "keep reconciling on a schedule, in the foreground",
+      async () => (await import("./commands/run.js")).runRun,
+      `Each run reads the spec anew; one that is broken is told, and nothing is sent. Runs never overlap.
+A provider that fails is left alone for a while, longer each time, and comes back by itself.
+SIGTERM and Ctrl-C finish what is under way, and end with exit code 0.
+--once runs once and ends as apply does; 5: another run is at work, 6: all providers are left alone for now.
+
+Examples:
+  group-sync run --every 15m --jitter 1m --health-port 8080
+  group-sync run --cron "0 6 * * 1-5" --time-zone Europe/Berlin --log json
+  GROUP_SYNC_NOTIFY=https://chat.example.org/hooks/… group-sync run --every 1h --notify-format text`,
+    ),
+  )
+    .option("--cron <pattern>", "when to run, such as '*/15 * * * *'")
+    .option("--time-zone <name>", "the time zone of --cron, such as Europe/Berlin; else this machine's")
+    .option("--every <duration>", "run at once and then every so often, such as 15m")
+    .option("--jitter <duration>", "begin each run late by a random part of this")
+    .option("--once", "run once, now, with all that a service does around it");
   add(
     "sandbox",
     "local emulators of the four services, with a sample organisation",

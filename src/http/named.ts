@@ -17,7 +17,8 @@ export function nameErrors(provider: GroupProvider): GroupProvider {
       throw new GroupSyncError(error.code, `${provider.id}: ${error.message}`, facts);
     }
   }
-  const { readGroups, readKind } = provider;
+  const readGroups = provider.readGroups?.bind(provider);
+  const readKind = provider.readKind?.bind(provider);
   return {
     ...provider,
     ...(readGroups && {

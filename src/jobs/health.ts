@@ -17,6 +17,8 @@ export interface HealthOptions {
 export interface HealthServer {
   readonly url: string;
   onEvent(event: JobEvent): void;
+  /** Ready without a turn: there may be none for hours where others call for it. */
+  admit(): void;
   /** The service is ending: not ready any more. */
   retire(): void;
   close(): Promise<void>;
@@ -74,6 +76,9 @@ export async function startHealthServer({ port, host = "127.0.0.1", metrics }: H
     onEvent: (event) => {
       // Busy, resting and failing services are states of work, not of this process; a turn that could not begin is.
       if (event.type === "tick") unready = event.tick.status === "error" ? event.tick.error?.message : undefined;
+    },
+    admit: () => {
+      unready = undefined;
     },
     retire: () => {
       retiring = true;

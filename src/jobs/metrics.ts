@@ -20,7 +20,7 @@ export const METRICS = {
   group_sync_build_info: { type: "gauge", help: "1, for the version that runs.", labels: ["version"] },
   group_sync_runs_total: { type: "counter", help: "Turns, by how they ended.", labels: ["status"] },
   group_sync_run_seconds_total: { type: "counter", help: "Seconds spent in turns.", labels: [] },
-  group_sync_running: { type: "gauge", help: "1 while a turn is under way.", labels: [] },
+  group_sync_running: { type: "gauge", help: "Turns that are under way.", labels: [] },
   group_sync_missed_total: {
     type: "counter",
     help: "Turns left out because the one before took too long.",
@@ -69,7 +69,7 @@ export const METRICS = {
 export type MetricName = keyof typeof METRICS;
 
 /** One value: its labels in the order of the metric's. */
-export interface Sample {
+interface Sample {
   readonly labels: Readonly<Record<string, string>>;
   readonly value: number;
 }
@@ -100,9 +100,11 @@ export function createMetrics(now: () => number = Date.now): Metrics {
     valuesOf(name).set(JSON.stringify(labels), value);
   const add = (name: MetricName, labels: readonly string[], value = 1) =>
     set(name, labels, (valuesOf(name).get(JSON.stringify(labels)) ?? 0) + value);
-  /** Forgets what is about providers (and groups) that the spec does not have any more. */
-  const keepOnly = (name: MetricName, known: ReadonlySet<string>) => {
-    for (const key of valuesOf(name).keys()) if (!known.has(key)) valuesOf(name).delete(key);
+  const forget = (name: MetricName, isGone: (provider: string, group: string) => boolean) => {
+    for (const key of valuesOf(name).keys()) {
+      const [provider = "", group = ""] = JSON.parse(key) as readonly string[];
+      if (isGone(provider, group)) valuesOf(name).delete(key);
+    }
   };
 
   set("group_sync_build_info", [toolVersion], 1);
@@ -116,21 +118,23 @@ export function createMetrics(now: () => number = Date.now): Metrics {
     add("group_sync_runs_total", [tick.status]);
     add("group_sync_run_seconds_total", [], endedAt - Date.parse(tick.startedAt) / 1000);
     add("group_sync_drift_total", [], tick.drift);
-    set("group_sync_running", [], 0);
+    add("group_sync_running", [], -1);
     set("group_sync_last_run_timestamp_seconds", [], endedAt);
-    if (tick.targets.length > 0) forgetStrangers(tick);
+    if (tick.providers.length > 0) forgetStrangers(tick);
     for (const part of tick.report?.providers ?? []) countProvider(part, tick, endedAt);
   }
 
-  function forgetStrangers({ targets }: Tick): void {
-    const providers = new Set(targets.map(({ provider }) => JSON.stringify([provider])));
+  /** What is about providers and groups that the spec does not have any more. */
+  function forgetStrangers({ providers, targets }: Tick): void {
+    const known = new Set(providers);
     for (const [name, { type, labels }] of listMetrics()) {
-      if (type === "gauge" && labels.length === 1 && labels[0] === "provider") keepOnly(name, providers);
+      if (type === "gauge" && labels[0] === "provider") forget(name, (provider) => !known.has(provider));
     }
-    const places = targets.length > MOST_GROUPS ? [] : targets;
-    keepOnly(
+    const places = new Set(targets.length > MOST_GROUPS ? [] : targets.map(placeOf));
+    const asked = new Set(targets.map(({ provider }) => provider));
+    forget(
       "group_sync_group_last_success_timestamp_seconds",
-      new Set(places.map(({ provider, group }) => JSON.stringify([provider, group]))),
+      (provider, group) => asked.has(provider) && !places.has(placeOf({ provider, group })),
     );
   }
 
@@ -170,7 +174,7 @@ export function createMetrics(now: () => number = Date.now): Metrics {
     onEvent: (event) => {
       switch (event.type) {
         case "begin":
-          return set("group_sync_running", [], 1);
+          return add("group_sync_running", []);
         case "tick":
           return countTick(event.tick);
         case "missed":
@@ -219,6 +223,10 @@ export function createMetrics(now: () => number = Date.now): Metrics {
 /** All metrics, in their order. */
 export function listMetrics(): readonly (readonly [MetricName, MetricInfo])[] {
   return Object.entries(METRICS) as [MetricName, MetricInfo][];
+}
+
+function placeOf({ provider, group }: Tick["targets"][number]): string {
+  return JSON.stringify([provider, group]);
 }
 
 function statusClass(status: number | undefined): string {

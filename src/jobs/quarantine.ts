@@ -31,7 +31,7 @@ export type QuarantineEvent =
   | { readonly type: "returned"; readonly provider: ProviderId };
 
 /** Why a provider cannot be worked with, as its part of a report tells; undefined: it can. */
-export function findFailure(
+function findFailure(
   report: ProviderReport,
   cancelledIsFailure: boolean,
 ): { readonly reason: string; readonly retryAt?: string } | undefined {

@@ -39,7 +39,7 @@ export interface ScheduleOptions {
 }
 
 /** The time of this machine. */
-export const systemClock: Clock = {
+const systemClock: Clock = {
   now: Date.now,
   wait: (ms, signal) => sleep(ms, undefined, { signal }).catch(() => undefined),
 };

@@ -11,12 +11,12 @@ import { defaultQuarantine, type QuarantineEvent, type QuarantinePolicy, settleQ
 import type { ScheduleEvent } from "./schedule.js";
 
 /** What a turn works with: as for `reconcile`, with a state. */
-export interface TickWork extends Omit<ReconcileOptions, "signal" | "onEvent" | "now" | "dryRun" | "confirm"> {
+interface TickWork extends Omit<ReconcileOptions, "signal" | "onEvent" | "now" | "dryRun" | "confirm"> {
   readonly state: State;
 }
 
 /** How a turn ended. `resting`: everybody is in quarantine. `stopped`: on request, before anything was written. */
-export type TickStatus = Report["status"] | "busy" | "error" | "resting" | "stopped";
+type TickStatus = Report["status"] | "busy" | "error" | "resting" | "stopped";
 
 /** What came of a turn. */
 export interface Tick {
@@ -30,6 +30,8 @@ export interface Tick {
   readonly drift: number;
   /** Who was left alone in this turn. */
   readonly resting: readonly Quarantine[];
+  /** All providers of the spec. Empty when there was no spec to be read. */
+  readonly providers: readonly ProviderId[];
   /** Everything that the spec asked for in this turn. Empty when there was no spec to be read. */
   readonly targets: readonly { readonly provider: ProviderId; readonly group: string }[];
 }
@@ -70,7 +72,12 @@ export function createTicker(options: TickerOptions): (signal: AbortSignal) => P
       ({ provider, until }) => wanted.has(provider) && Date.parse(until) > now(),
     );
     for (const { provider } of resting) wanted.delete(provider);
-    const facts = { resting, targets: targets.map(({ provider, group }) => ({ provider, group })), drift: 0 };
+    const facts = {
+      resting,
+      providers: spec.providers.map(({ id }) => id),
+      targets: targets.map(({ provider, group }) => ({ provider, group })),
+      drift: 0,
+    };
     if (wanted.size === 0 && resting.length > 0) return { status: "resting", ...facts };
     try {
       const report = await reconcile({
@@ -118,7 +125,7 @@ export function createTicker(options: TickerOptions): (signal: AbortSignal) => P
       ending = await options.withWork((work) => carryOut(work, stopper.signal, isLate));
     } catch (error) {
       // Such as a spec that cannot be used, or a state that cannot be opened.
-      ending = { ...endOf(error, stopper.signal, isLate), drift: 0, resting: [], targets: [] };
+      ending = { ...endOf(error, stopper.signal, isLate), drift: 0, resting: [], providers: [], targets: [] };
     } finally {
       clearTimeout(timer);
       signal.removeEventListener("abort", stop);

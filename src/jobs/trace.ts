@@ -13,8 +13,11 @@ import type { JobEvent } from "./tick.js";
 
 type OpenTelemetry = typeof opentelemetry;
 
-/** Listens to a service and tells OpenTelemetry. Undefined where the package is not installed. */
-export async function createTelemetry(metrics?: Metrics): Promise<((event: JobEvent) => void) | undefined> {
+/**
+ * Makes listeners that tell OpenTelemetry, one for each row of turns that go on side by side. Undefined where the package
+ * is not installed.
+ */
+export async function createTelemetry(metrics?: Metrics): Promise<(() => (event: JobEvent) => void) | undefined> {
   let api: OpenTelemetry;
   try {
     api = await import("@opentelemetry/api");
@@ -23,7 +26,7 @@ export async function createTelemetry(metrics?: Metrics): Promise<((event: JobEv
     return undefined;
   }
   if (metrics) exportMetrics(api, metrics);
-  return traceEvents(api, api.trace.getTracer("group-sync", toolVersion));
+  return () => traceEvents(api, api.trace.getTracer("group-sync", toolVersion));
 }
 
 function exportMetrics({ metrics: global }: OpenTelemetry, metrics: Metrics): void {

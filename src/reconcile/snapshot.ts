@@ -90,7 +90,7 @@ export async function confirmKinds(
   provider: GroupProvider,
   context: CallContext,
 ): Promise<readonly TargetReading[]> {
-  const { readKind } = provider;
+  const readKind = provider.readKind?.bind(provider);
   if (!readKind) return readings;
   const asked = readings.filter((reading) => reading.state === "found" && groupIds.has(reading.snapshot.group.id));
   if (asked.length === 0) return readings;

@@ -61,7 +61,7 @@ export async function verifyChanges(input: VerifyInput): Promise<readonly Residu
         total,
       }),
     );
-    for (const [group, changes] of [...touched]) {
+    for (const [group, changes] of touched) {
       const reading = describeReading(readings.get(groupIds.get(group) ?? ""));
       const open = settle(changes, reading, book, last, windowMs, isPatient);
       if (reading.state === "read") residual.set(group, findLosses(group, changes, reading.snapshot, input));

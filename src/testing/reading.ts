@@ -146,7 +146,7 @@ export function describeReading(scene: Scenery): void {
       await world.deleteGroup(gone);
       const asked = [...ids.toReversed(), gone];
       const together =
-        provider.readGroups ??
+        provider.readGroups?.bind(provider) ??
         ((groupIds, context) => Promise.allSettled(groupIds.map((id) => provider.readGroup(id, context))));
       await eventually(async () => {
         for (const isListed of [true, false]) {

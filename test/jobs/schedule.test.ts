@@ -74,7 +74,7 @@ describe("a schedule", () => {
     const fake = createFakeClock();
     let slept = false;
     const clock: Clock = {
-      now: fake.clock.now,
+      now: () => fake.clock.now(),
       wait: async (ms, signal) => {
         await fake.clock.wait(ms, signal);
         if (!slept && fake.clock.now() > START) fake.pass(8 * 60 * MINUTE);

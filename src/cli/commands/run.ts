@@ -140,7 +140,7 @@ export async function startService(
   const notifier = notifierOf(flags);
   const makeNotice = createNoticeMaker();
   const metrics = createMetrics();
-  const telemetry = await createTelemetry(metrics);
+  const telemetry = (await createTelemetry(metrics))?.();
   let health: HealthServer | undefined;
   if (flags.healthPort !== undefined) {
     health = await startHealthServer({
