@@ -36,11 +36,17 @@ export async function readTargets(
   context: CallContext,
   onProgress: (done: number, total: number) => void = () => {},
 ): Promise<readonly TargetReading[]> {
-  const listing = await readWhole(
-    () => provider.listGroups(context),
-    ({ evidence }) => evidence,
-    context.signal,
-  );
+  const list = () =>
+    readWhole(
+      () => provider.listGroups(context),
+      ({ evidence }) => evidence,
+      context.signal,
+    );
+  const first = await list();
+  // A service that answers with no group at all may be in trouble. A group to be made is looked for once more before
+  // that is done; that nothing is left to be deleted rests on the list alone.
+  const isDoubtful = first.groups.length === 0 && targets.some(({ absent }) => absent);
+  const listing = isDoubtful ? await list() : first;
   const named = targets.map((target) =>
     target.groupId === undefined ? target : { ...target, groupId: normalizeId(target.groupId, provider) },
   );

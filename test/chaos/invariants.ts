@@ -728,7 +728,8 @@ function checkTruth(
       continue;
     }
     if (target.group.absent) {
-      if (group && held.length === 0) tell("the truth is as wanted", `${at} is still there`);
+      if (group && held.length === 0 && !isListBlank(episode, { service }))
+        tell("the truth is as wanted", `${at} is still there`);
       continue;
     }
     if (!group) {

@@ -149,6 +149,20 @@ describe("reading", () => {
     expect(lab.control.calls.map(({ operation }) => operation)).toEqual(["listGroups"]);
   });
 
+  it("does not take one list without any group as proof that a group is deleted", async () => {
+    const lab = provider();
+    let lists = 0;
+    const blank: GroupProvider = {
+      ...lab,
+      listGroups: async (context) =>
+        ++lists === 1 ? { groups: [], evidence: evidence() } : await lab.listGroups(context),
+    };
+    await expect(read([group("crew", { absent: true })], blank)).resolves.toMatchObject([{ state: "found" }]);
+    expect(lists).toBe(2);
+    await expect(read([group("gone", { absent: true })], lab)).resolves.toMatchObject([{ state: "absent" }]);
+    expect(lab.control.calls.filter(({ operation }) => operation === "listGroups")).toHaveLength(2);
+  });
+
   it("takes a group that was found by name in an incomplete list for an incomplete reading", async () => {
     const lab = provider();
     const cut: GroupProvider = {
