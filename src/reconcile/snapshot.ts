@@ -163,7 +163,13 @@ export function matchTargets(
   capabilities: Capabilities,
 ): readonly Match[] {
   const byId = new Map(listing.groups.map((group) => [group.id, group]));
+  const pinned = new Set(targets.map(({ groupId }) => groupId));
   const byName = groupBy(byId.values(), (group) => group.name);
+  // Of several that bear a name, those that other targets are pinned to are spoken for.
+  for (const [name, groups] of byName) {
+    const free = groups.filter(({ id }) => !pinned.has(id));
+    if (free.length === 1) byName.set(name, free);
+  }
   const matches = targets.map((target) => withinAbilities(matchTarget(target, byId, byName, listing), capabilities));
   const wanted = groupBy(
     targets.filter(({ absent }) => !absent),

@@ -231,7 +231,7 @@ function isMaker(
 
 /**
  * A record of BrainSTEM has no count of its members (sheet §6), so one with members left out looks whole: somebody who
- * is there is added, which sets the role to the one listed; and somebody who was added is not seen.
+ * is there is added, which sets the role to the one listed; somebody who was added, or is to be removed, is not seen.
  */
 function isBlankRecord({ requests }: Episode, { service }: Pick<Effect, "service">): boolean {
   return (
@@ -723,12 +723,12 @@ function checkTruth(
       continue;
     }
     if (second) {
-      if (scenario?.hostile[service] === "listScope=mine") continue;
+      if (scenario?.hostile[service] === "listScope=mine" || isListBlank(episode, oracle)) continue;
       tell("problems are told", `${at}: two groups bear the name, and nothing is said`);
       continue;
     }
     if (target.group.absent) {
-      if (group && held.length === 0 && !isListBlank(episode, { service }))
+      if (group && held.length === 0 && !isListBlank(episode, oracle))
         tell("the truth is as wanted", `${at} is still there`);
       continue;
     }
@@ -748,7 +748,7 @@ function isNameTaken(oracle: Oracle, target: Target, { groups }: TrueState): boo
 }
 
 function checkPeople(
-  _episode: Episode,
+  episode: Episode,
   oracle: Oracle,
   target: Target,
   group: TrueGroup,
@@ -802,6 +802,7 @@ function checkPeople(
   for (const member of group.members) {
     const { account, role, direct } = member;
     if (wanted.has(account) || oracle.isHidden(account, state)) continue;
+    if (isBlankRecord(episode, oracle) || isListBlank(episode, oracle)) continue;
     if (oracle.service === "genesys" && !oracle.isUser(account, state)) continue;
     const holding = held.find((change) => change.account === account);
     const loss = { groupId: group.id, names: [group.name], account, role, direct };

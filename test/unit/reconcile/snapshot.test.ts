@@ -44,6 +44,14 @@ describe("which group a target means", () => {
     expect(match([group("new", { name: "New", previously: ["crew"] })], twins)[0]).toContain("more than one group");
   });
 
+  it("is the one of several of its name that nobody else is pinned to", () => {
+    const three = ["1", "2", "3"].map((id) => actual("crew", [], { id }));
+    const pinned = group("old", { groupId: "1" });
+    expect(match([pinned, group("crew")], three.slice(0, 2))).toEqual(["1 by id", "2 by name"]);
+    expect(match([pinned, group("crew")], three)[1]).toContain("more than one group");
+    expect(match([pinned, group("crew")], three.slice(0, 1))[1]).toContain("both mean");
+  });
+
   it("is not ambiguous because the service listed one group twice", () => {
     expect(match([group("crew")], [actual("crew", []), actual("crew", [])])).toEqual(["id-crew by name"]);
   });
