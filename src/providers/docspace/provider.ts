@@ -1,11 +1,12 @@
 /** ONLYOFFICE DocSpace as a provider: portal groups with members and at most one manager. */
 import { z } from "zod";
+import { groupBy } from "../../collections.js";
 import { GroupSyncError, isGroupSyncError } from "../../errors.js";
 import { findBaseUrlProblem } from "../../http/client.js";
 import { readEach } from "../../http/many.js";
 import { nameErrors } from "../../http/named.js";
 import { type ConnectionOptions, connectionShape } from "../../http/options.js";
-import { proveByTotal, type Walk, walkPages } from "../../http/paginate.js";
+import { type PagePosition, proveByTotal, type Walk, walkPages } from "../../http/paginate.js";
 import type {
   Account,
   Batch,
@@ -89,7 +90,11 @@ const docspaceOptionsSchema = z
   });
 
 const MAX_ACCOUNTS_PER_CALL = 100;
-const MAX_KEYS_PER_CALL = 20;
+/** Keys that one look-up takes: enough to see whether listing everybody is cheaper. */
+const MAX_KEYS = 10_000;
+const ADDRESSES_PER_FILTER = 20;
+/** Up to so many filters are asked without a look at the length of the list. */
+const FEW_FILTERS = 3;
 const PAGE_SIZE = 100;
 const MAX_NAME_LENGTH = 128;
 
@@ -144,8 +149,8 @@ export const docspaceCapabilities: Capabilities = {
     pinsAreKeys: { value: true, source: "members are listed by user id" },
     idsAreLowerCase: { value: true, source: "DocSpace server v3.7.2: ids are GUIDs and come back lower-case" },
     keysPerCall: {
-      value: MAX_KEYS_PER_CALL,
-      source: `${SERVER}: filterValue has no limit; 20 addresses keep the address line short (a safe assumption)`,
+      value: MAX_KEYS,
+      source: `a choice: addresses go ${ADDRESSES_PER_FILTER} to a filter, which keeps the address line short, or are matched against the list of everybody where that takes fewer calls`,
     },
   },
   invitations: { value: false, source: `${SERVER}: someone invited to the portal can be a member at once` },
@@ -367,21 +372,18 @@ export function createDocspaceProvider(given: DocspaceOptions & { readonly id?: 
   }
 
   async function walkPeople(filter: DocspacePeopleFilter, context: CallContext): Promise<Walk<DocspacePerson>> {
+    return withPortal(() => walkPages(pagesOf(filter, context), (person) => person.id.toLowerCase()), context);
+  }
+
+  function pagesOf(filter: DocspacePeopleFilter, context: CallContext) {
     // The only order without ties: in any other, people may slip between pages.
     const order = { sortBy: "email", sortOrder: docspaceSortOrder.ascending } as const;
-    return withPortal(
-      () =>
-        walkPages(
-          async ({ received }) =>
-            api.filterPeople({ ...filter, ...order, count: PAGE_SIZE, startIndex: received }, context),
-          (person) => person.id.toLowerCase(),
-        ),
-      context,
-    );
+    return ({ received }: Pick<PagePosition, "received">) =>
+      api.filterPeople({ ...filter, ...order, count: PAGE_SIZE, startIndex: received }, context);
   }
 
   async function findAccounts(keys: readonly AccountKey[], context: CallContext): Promise<readonly AccountFinding[]> {
-    if (keys.length > MAX_KEYS_PER_CALL) throw refuse(`more than ${MAX_KEYS_PER_CALL} keys in one look-up.`);
+    if (keys.length > MAX_KEYS) throw refuse(`more than ${MAX_KEYS} keys in one look-up.`);
     const valuesOf = (by: AccountKey["by"]) => keys.filter((key) => key.by === by).map((key) => key.value.trim());
     const addresses = new Map(valuesOf("email").map((value) => [value.toLowerCase(), value]));
     const ids = new Set(valuesOf("id").map((value) => value.toLowerCase()));
@@ -397,9 +399,13 @@ export function createDocspaceProvider(given: DocspaceOptions & { readonly id?: 
     if (missing.length > 0) await withPortal(() => api.listGroups(ONE_GROUP, context), context);
     const people = new Map(found.flatMap((person) => (person ? [[person.id.toLowerCase(), person]] : [])));
     people.delete(LOST_USER);
+    const byKey = {
+      id: groupBy(people.values(), (person) => person.id.toLowerCase()),
+      email: groupBy(people.values(), ({ email = "" }) => email.trim().toLowerCase()),
+    };
     return keys.map((key) => {
       const wanted = key.value.trim().toLowerCase();
-      const exact = [...people.values()].filter((person) => person[key.by]?.trim().toLowerCase() === wanted);
+      const exact = wanted === "" ? [] : (byKey[key.by].get(wanted) ?? []);
       return { key, accounts: exact.map(toAccount) };
     });
   }
@@ -410,16 +416,43 @@ export function createDocspaceProvider(given: DocspaceOptions & { readonly id?: 
     missing: string[],
     context: CallContext,
   ): Promise<readonly DocspacePerson[]> {
-    const found: DocspacePerson[] = [];
-    for (const filterValue of buildFilters(addresses)) {
-      const filter = { filterValue, filterSeparator: SEPARATOR, fields: ACCOUNT_FIELDS };
-      const walk = await walkPeople(filter, context);
-      found.push(...walk.rows);
-    }
+    const filters = buildFilters(addresses);
+    const everybody = await listEverybody(filters.length, context);
+    const walks = everybody
+      ? []
+      : await Promise.all(
+          filters.map((filterValue) =>
+            walkPeople({ filterValue, filterSeparator: SEPARATOR, fields: ACCOUNT_FIELDS }, context),
+          ),
+        );
+    const found = everybody ?? walks.flatMap(({ rows }) => rows);
     const known = new Set(found.map((person) => person.email?.trim().toLowerCase()));
     const open = addresses.filter((address) => !known.has(address.toLowerCase()));
     const exact = await Promise.all(open.map((address) => findByExactAddress(address, missing, context)));
     return [...found, ...exact.filter((person) => person !== undefined)];
+  }
+
+  /**
+   * Everybody whom the account sees, where listing them takes fewer calls than so many filters; else undefined. The
+   * first page tells how long the list is.
+   */
+  async function listEverybody(filters: number, context: CallContext): Promise<readonly DocspacePerson[] | undefined> {
+    if (filters <= FEW_FILTERS) return undefined;
+    return context.once(`${id}: everybody`, async () => {
+      const readPage = pagesOf({ fields: ACCOUNT_FIELDS }, context);
+      const first = await withPortal(() => readPage({ received: 0 }), context);
+      const pages = Math.ceil((first.total ?? Number.POSITIVE_INFINITY) / PAGE_SIZE);
+      if (pages > filters) return undefined;
+      const walk = await withPortal(
+        () =>
+          walkPages(
+            async (position) => (position.index === 0 ? first : readPage(position)),
+            (person) => person.id.toLowerCase(),
+          ),
+        context,
+      );
+      return proveByTotal(walk, "people").complete ? walk.rows : undefined;
+    });
   }
 
   async function findByExactAddress(
@@ -899,13 +932,14 @@ function isAddress(value: string): boolean {
 
 /** OR-lists that keep the address line short. An address that holds the separator is left to the exact endpoint. */
 function buildFilters(addresses: readonly string[]): readonly string[] {
-  const filters: string[] = [];
-  for (const address of addresses.filter((each) => !each.includes(SEPARATOR))) {
-    const longer = [...filters.slice(-1), address.toLowerCase()].join(SEPARATOR);
-    if (filters.length > 0 && encodeURIComponent(longer).length <= MAX_FILTER_LENGTH) filters.splice(-1, 1, longer);
-    else filters.push(address.toLowerCase());
+  const filters: string[][] = [];
+  for (const address of addresses.filter((each) => !each.includes(SEPARATOR)).map((each) => each.toLowerCase())) {
+    const last = filters.at(-1) ?? [];
+    const length = encodeURIComponent([...last, address].join(SEPARATOR)).length;
+    if (last.length > 0 && last.length < ADDRESSES_PER_FILTER && length <= MAX_FILTER_LENGTH) last.push(address);
+    else filters.push([address]);
   }
-  return filters;
+  return filters.map((filter) => filter.join(SEPARATOR));
 }
 
 const ENTITIES: Readonly<Record<string, string>> = { amp: "&", lt: "<", gt: ">", quot: '"', apos: "'", nbsp: "\u00a0" };

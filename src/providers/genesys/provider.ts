@@ -97,7 +97,7 @@ const optionsSchema = z
   });
 
 /** Keys that one look-up takes: enough to see whether listing everybody is cheaper. */
-const MAX_KEYS = 500;
+const MAX_KEYS = 10_000;
 /** Up to so many addresses are searched without a look at the length of the list. */
 const FEW_SEARCHES = 3;
 const PAGE_SIZE = 100;
@@ -395,12 +395,18 @@ export function createGenesysProvider(options: GenesysOptions, timing: DeletionT
     }
     const emails = new Set(keys.filter(({ by }) => by === "email").map(({ value }) => normalizeEmail(value)));
     const listed = await listByEmail(emails.size, context);
+    const searched = new Map<string, Promise<readonly Account[]>>();
+    const search = (email: string) => {
+      const answer = searched.get(email) ?? findByEmail(email, context);
+      searched.set(email, answer);
+      return answer;
+    };
     return Promise.all(
       keys.map(async (key) => {
         if (key.by === "email") {
           // Only someone alive in the list is taken from it; the search has the last word on everybody else.
           const known = listed.get(normalizeEmail(key.value)) ?? [];
-          return { key, accounts: known.length > 0 ? known : await findByEmail(key.value, context) };
+          return { key, accounts: known.length > 0 ? known : await search(key.value) };
         }
         const user = byId.get(key.value.toLowerCase());
         return { key, accounts: user ? [describeAccount(user)] : [] };

@@ -668,14 +668,56 @@ describe("docspace findAccounts", () => {
   });
 
   it("keeps the address line short for long addresses", async () => {
-    const { sent } = servePortal(nobody);
+    const { sent } = servePortal({
+      ...nobody,
+      "GET /people/filter": (request) => list([], queryOf(request)["filterValue"] === undefined ? 100_000 : 0),
+    });
     const long = Array.from({ length: 20 }, (_, index) => byEmail(`${"ü".repeat(200)}${index}@example.org`));
     await makeProvider().findAccounts(long, context());
-    const filters = sent.filter(({ path }) => path.endsWith("/people/filter"));
-    expect(filters.flatMap((request) => queryOf(request)["filterValue"]?.split("|"))).toHaveLength(20);
-    for (const request of filters) {
-      expect(encodeURIComponent(queryOf(request)["filterValue"] ?? "").length).toBeLessThan(4_000);
-    }
+    const filters = sent.filter(({ path }) => path.endsWith("/people/filter")).map(queryOf);
+    const asked = filters.flatMap(({ filterValue }) => (filterValue === undefined ? [] : [filterValue]));
+    expect(asked.flatMap((value) => value.split("|"))).toHaveLength(20);
+    for (const value of asked) expect(encodeURIComponent(value).length).toBeLessThan(4_000);
+  });
+
+  it.each([
+    ["lists everybody once where that takes fewer calls than filters", 300, { lists: 3, filters: 0 }],
+    ["asks 20 to a filter where the list of everybody is longer", 5_000, { lists: 1, filters: 10 }],
+  ])("%s", async (_, size, expected) => {
+    const everybody = people(size);
+    const { sent } = servePortal({
+      ...nobody,
+      "GET /people/filter": (request) => {
+        const value = queryOf(request)["filterValue"];
+        return value === undefined
+          ? pageOf(everybody)(request)
+          : list(everybody.filter(({ email }) => value.split("|").includes(email.toLowerCase())));
+      },
+    });
+    const provider = makeProvider();
+    const keys = everybody.slice(0, 200).map(({ email }) => byEmail(email));
+    const findings = await provider.findAccounts(keys, context());
+    expect(findings.map(({ accounts }) => accounts.map(({ email }) => email))).toEqual(
+      keys.map(({ value }) => [value]),
+    );
+    const asked = sent.map((request) => queryOf(request)["filterValue"] !== undefined);
+    expect({ lists: asked.filter((is) => !is).length, filters: asked.filter((is) => is).length }).toEqual(expected);
+  });
+
+  it("takes nobody for missing whom a cut list of everybody lacks", async () => {
+    const everybody = people(200);
+    const { sent } = servePortal({
+      ...nobody,
+      "GET /people/filter": (request) =>
+        // A list that declares more than it shows.
+        queryOf(request)["filterValue"] === undefined
+          ? list(everybody.slice(0, 90), 91)
+          : list(everybody.filter(({ email }) => queryOf(request)["filterValue"]?.includes(email))),
+    });
+    const keys = everybody.slice(0, 100).map(({ email }) => byEmail(email));
+    const findings = await makeProvider().findAccounts(keys, context());
+    expect(findings.filter(({ accounts }) => accounts.length === 1)).toHaveLength(100);
+    expect(sent.some(({ path }) => path.endsWith("/people/email"))).toBe(false);
   });
 
   it("leaves an address that holds the separator to the exact endpoint", async () => {
