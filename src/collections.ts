@@ -10,6 +10,11 @@ export function groupBy<K, V>(values: Iterable<V>, keyOf: (value: V) => K): Map<
   return groups;
 }
 
+/** `1 person`, `2 people`. */
+export function renderCount(number: number, one: string, many: string): string {
+  return `${number} ${number === 1 ? one : many}`;
+}
+
 /** Cuts a list into pieces of at most `size`, but at least 1. */
 export function chunk<T>(values: readonly T[], size: number): readonly (readonly T[])[] {
   const pieces: T[][] = [];

@@ -10,6 +10,9 @@ import {
 } from "./spec/index.js";
 
 export { type ErrorCode, type ErrorFacts, GroupSyncError, isGroupSyncError, SpecError } from "./errors.js";
+export { createTicker, type JobEvent, type Tick, type TickerOptions } from "./jobs/tick.js";
+export { runSchedule, type ScheduleEvent, type ScheduleOptions } from "./jobs/schedule.js";
+export { createCronTimetable, createPeriodicTimetable, type Timetable } from "./jobs/timetable.js";
 export { type ExportedSpec, type ExportOptions, exportSpec } from "./migrate/export.js";
 export { type ImportedSpec, type ImportOptions, importSpec } from "./migrate/import.js";
 export type { RosterFormat } from "./migrate/roster.js";
@@ -58,21 +61,27 @@ export {
   type RateScope,
   type RoleCapability,
 } from "./provider.js";
+export { type ApproveOptions, approvePlan } from "./reconcile/approve.js";
 export type { SyncEvent } from "./reconcile/events.js";
 export { type Allowance, matchesGlob } from "./reconcile/guard.js";
 export { parsePlan } from "./reconcile/plan.js";
 export {
   applyPlan,
   createPlan,
+  createUndoPlan,
   type PlanOptions,
   type ReconcileOptions,
   reconcile,
   type RunOptions,
+  undo,
+  type UndoOptions,
 } from "./reconcile/reconcile.js";
 export { renderHtml } from "./report/html.js";
 export { renderMarkdown } from "./report/markdown.js";
-export { viewPlan, viewReport } from "./report/model.js";
+export { viewPlan, viewReport, type ViewOptions } from "./report/model.js";
 export { renderText, type TextOptions } from "./report/text.js";
+export { openState, type StateOptions, type StatePlace } from "./state/index.js";
+export type { RunRecord, State } from "./state/state.js";
 export { toolVersion } from "./version.js";
 
 /** Options of {@link loadSpec} and {@link parseSpec}. */

@@ -200,6 +200,8 @@ export interface Change {
   readonly groupId?: string;
   readonly person?: string;
   readonly account?: string;
+  /** How the provider calls an account that is nobody's of the spec, e-mail or name; for people to read. */
+  readonly label?: string;
   readonly role?: Role;
   readonly previousRole?: Role;
   /** New name or description, for `group.create` and `group.update`. */

@@ -168,7 +168,7 @@ Examples:
     ),
   )
     .option("-y, --yes", "do not ask; required where there is no terminal")
-    .option("--report <file>", "save the report as JSON");
+    .option("--report <file>", "save the report: by the ending of the name .html, .md, else JSON");
   add(
     "approve <plan>",
     "release held changes of exactly one saved plan",
@@ -198,7 +198,7 @@ Examples:
   )
     .option("--dry-run", "show the plan, write nothing to providers")
     .option("-y, --yes", "do not ask; required where there is no terminal")
-    .option("--report <file>", "save the report as JSON");
+    .option("--report <file>", "save the report: by the ending of the name .html, .md, else JSON");
   withSpec(
     add(
       "history",
@@ -281,7 +281,7 @@ Examples:
     .option("--role <role=role...>", "make one role another on the way, such as manager=owner")
     .option("--dry-run", "show losses and plan, write nothing to providers")
     .option("-y, --yes", "do not ask; required where there is no terminal")
-    .option("--report <file>", "save the report as JSON")
+    .option("--report <file>", "save the report: by the ending of the name .html, .md, else JSON")
     .option("--force", "write over an existing worksheet");
   withService(
     add(

@@ -4,7 +4,8 @@ import { dirname, join } from "node:path";
 import { GroupSyncError } from "../errors.js";
 import type { Spec } from "../model.js";
 import type { StatePlace } from "../state/index.js";
-import type { State } from "../state/state.js";
+import { MOST_PAST_RUNS } from "../report/model.js";
+import type { RunRecord, State } from "../state/state.js";
 import type { CommonFlags, Session } from "./session.js";
 
 /** Flags of commands that remember. */
@@ -38,6 +39,14 @@ export async function withState<T>(
   } finally {
     await state.close();
   }
+}
+
+/**
+ * The last runs, for the chart of a page. None where nothing is remembered, or where that fails: a plan or a report is
+ * worth more than its chart.
+ */
+export async function readHistory(state: State | undefined): Promise<readonly RunRecord[]> {
+  return (await state?.runs(MOST_PAST_RUNS).catch(() => [])) ?? [];
 }
 
 /** As {@link withState}, for commands that are about the past. Throws `options-invalid` where nothing is remembered. */

@@ -1,5 +1,6 @@
 /** What is there now, written as a spec that plans to no change. */
 import { Document, isMap } from "yaml";
+import { renderCount } from "../collections.js";
 import type { Member, Role, Snapshot } from "../model.js";
 import type { GroupProvider } from "../provider.js";
 import { compareText } from "../spec/problems.js";
@@ -62,11 +63,7 @@ function listNotes(source: Source): readonly string[] {
 function leftOutNote({ leftOut }: Source): string | undefined {
   if (leftOut.length === 0) return undefined;
   const people = new Set(leftOut.map(({ member }) => member.account)).size;
-  return `${count(people, "person", "people")} without an active account ${people === 1 ? "is" : "are"} left out (${count(leftOut.length, "membership", "memberships")}): a plan from this file takes them out.`;
-}
-
-function count(number: number, one: string, many: string): string {
-  return `${number} ${number === 1 ? one : many}`;
+  return `${renderCount(people, "person", "people")} without an active account ${people === 1 ? "is" : "are"} left out (${renderCount(leftOut.length, "membership", "memberships")}): a plan from this file takes them out.`;
 }
 
 interface NamedPerson {

@@ -6,7 +6,7 @@
  * Everything that cannot come along is told before anything is written. A migration adds: unless asked otherwise it
  * removes nobody at the target.
  */
-import { groupBy } from "../collections.js";
+import { groupBy, renderCount } from "../collections.js";
 import { GroupSyncError } from "../errors.js";
 import type {
   DesiredMember,
@@ -375,7 +375,7 @@ function namesOf(members: readonly Member[]): string {
 }
 
 function countPeople(number: number): string {
-  return `${number} ${number === 1 ? "person" : "people"}`;
+  return renderCount(number, "person", "people");
 }
 
 const HEADINGS: Readonly<Record<LossKind, string>> = {

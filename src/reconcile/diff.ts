@@ -211,7 +211,12 @@ function diffMembers(
   for (const member of actual.values()) {
     if (!mayTake(member.account) || desired.wanted.has(member.account) || desired.kept.has(member.account)) continue;
     const person = identities.personOf.get(member.account);
-    const who = { ...(person !== undefined && { person }), account: member.account };
+    const label = member.email ?? member.name;
+    const who = {
+      ...(person !== undefined && { person }),
+      account: member.account,
+      ...(person === undefined && label !== undefined && label !== member.account && { label }),
+    };
     const why = desired.expired.get(member.account) ?? "not listed in the spec";
     if (member.role !== "member" && !target.managed[member.role]) continue;
     // Whoever is there by a role alone is gone without it. A role of a direct member goes with the membership.

@@ -8,7 +8,7 @@
  * The last one looks at what all others have left: a role that one person keeps cannot go to another where there is
  * room for one.
  */
-import { groupBy } from "../collections.js";
+import { groupBy, renderCount } from "../collections.js";
 import type { Identities } from "../identity.js";
 import { normalizeEmail, normalizeId } from "../identity.js";
 import type { Change, GuardName, GuardSettings, HeldChange, Member, Person, ProviderId, Role } from "../model.js";
@@ -193,7 +193,7 @@ function guardTarget(ledger: Ledger, provider: ProviderDiff, options: GuardOptio
     pending(ledger, (change) => change.type === "group.delete"),
     "group-delete",
     options,
-    `Deleting "${group.name}" takes it from its ${ledger.members.length} members, and what was shared with it may be lost for good.`,
+    `Deleting "${group.name}" takes it from its ${renderCount(ledger.members.length, "member", "members")}, and what was shared with it may be lost for good.`,
   );
   const former = provider.recollection?.formerIdentity;
   if (former !== undefined) {
@@ -391,7 +391,13 @@ function guardEmptyGroup(ledger: Ledger, { capabilities }: ProviderDiff, options
     ? 0
     : ledger.diff.changes.filter((change) => change.type === "member.add").length;
   if (removed === 0 || present - removed + added > 0) return;
-  hold(ledger, removals, "empty-group", options, `Would remove all ${present} members and leave the group empty.`);
+  hold(
+    ledger,
+    removals,
+    "empty-group",
+    options,
+    `Would remove ${present === 1 ? "its only member" : `all ${present} members`} and leave the group empty.`,
+  );
 }
 
 /** Every group of a provider wanted empty looks like a source that failed, not like a wish. */

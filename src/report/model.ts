@@ -2,7 +2,7 @@
  * What a reader of a plan or report sees: provider by provider, group by group. One model; the renderings (text,
  * Markdown, HTML) only lay it out.
  */
-import { groupBy } from "../collections.js";
+import { groupBy, renderCount } from "../collections.js";
 import type {
   Change,
   ErrorSummary,
@@ -94,7 +94,8 @@ interface PastRun {
   readonly summary?: Report["summary"];
 }
 
-const MOST_PAST_RUNS = 20;
+/** How many past runs a view shows. */
+export const MOST_PAST_RUNS = 20;
 
 function viewHistory({ history = [] }: ViewOptions): Pick<DocumentView, "history"> {
   const inOrder = history.toSorted((left, right) => Date.parse(left.startedAt) - Date.parse(right.startedAt));
@@ -264,7 +265,7 @@ function viewHeld(held: readonly HeldChange[]): readonly HeldView[] {
 }
 
 function viewLine(change: Change, why: string): LineView {
-  const who = change.person ?? change.account;
+  const who = change.person ?? change.label ?? change.account;
   return { sign: signOf(change), what: describe(change), why, ...(who !== undefined && { who }) };
 }
 
@@ -274,11 +275,8 @@ function signOf({ type }: Change): LineView["sign"] {
 }
 
 function describe(change: Change): string {
-  const who = change.person ?? change.account ?? "";
-  const account =
-    change.person !== undefined && change.account !== undefined && change.account !== change.person
-      ? ` (${change.account})`
-      : "";
+  const who = change.person ?? change.label ?? change.account ?? "";
+  const account = change.account !== undefined && change.account !== who ? ` (${change.account})` : "";
   switch (change.type) {
     case "group.create":
       return `create the group "${change.name ?? change.group}"`;
@@ -304,5 +302,5 @@ function titleOf(id: string, type: string, identity?: string): string {
 }
 
 function count(number: number, one: string, many: string): string {
-  return number === 0 ? "" : `${number} ${number === 1 ? one : many}`;
+  return number === 0 ? "" : renderCount(number, one, many);
 }

@@ -152,7 +152,7 @@ export function renderDrift(history: readonly PastView[], escape: Escape): strin
   );
   return `<section aria-labelledby="drift"><h2 id="drift">Drift over the last runs</h2>
 <div class="scroll" tabindex="0" role="region" aria-label="Chart of the last runs">
-<svg class="wide" role="img" aria-label="Differences that each of the last ${history.length} runs met; the table below has the numbers" width="${width}" height="${height + 4}" viewBox="0 0 ${width} ${height + 4}">
+<svg class="wide" role="img" aria-label="Differences that ${history.length === 1 ? "the last run" : `each of the last ${history.length} runs`} met; the table below has the numbers" width="${width}" height="${height + 4}" viewBox="0 0 ${width} ${height + 4}">
 <text class="soft" x="${left - 6}" y="12" text-anchor="end">${most}</text><text class="soft" x="${left - 6}" y="${height}" text-anchor="end">0</text>
 <line class="rule" x1="${left - 2}" x2="${width}" y1="${height + 1}" y2="${height + 1}"/>
 ${bars.join("\n")}

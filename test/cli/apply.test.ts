@@ -81,6 +81,20 @@ describe("apply", () => {
     expect(writes()).toBe(0);
   });
 
+  it("shows past runs on a page, in plan, report and show", async () => {
+    const chart = /Differences that (the last run|each of the last (\d+) runs) met/;
+    expect((await here("plan", "--format", "html")).stdout).not.toMatch(chart);
+    expect((await here("apply", "--yes", "--provider", "docs", "--report", "first.html")).code).toBe(0);
+    expect(folder.read("first.html")).toMatch(chart);
+    expect((await here("apply", "--yes", "--report", "second.html")).code).toBe(0);
+    expect(chart.exec(folder.read("second.html"))?.[2]).toBe("2");
+    expect(chart.exec((await here("plan", "--format", "html")).stdout)?.[2]).toBe("2");
+    const [line] = (await here("history")).stdout.split("\n");
+    const run = /run-\S+/.exec(line ?? "")?.[0] ?? "";
+    expect(chart.exec((await here("show", run, "--format", "html")).stdout)?.[2]).toBe("2");
+    expect((await here("plan", "--format", "html", "--no-state")).stdout).not.toMatch(chart);
+  });
+
   it("narrows to a provider and a group", async () => {
     const ran = await here("apply", "--yes", "--json", "--provider", "docs", "--group", "on-call");
     expect(ran.code).toBe(0);

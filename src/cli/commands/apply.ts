@@ -1,15 +1,19 @@
+import { extname } from "node:path";
 import { createInterface } from "node:readline/promises";
 import { GroupSyncError } from "../../errors.js";
 import type { Plan, Report } from "../../model.js";
 import { parsePlan } from "../../reconcile/plan.js";
 import { applyPlan, reconcile } from "../../reconcile/reconcile.js";
+import { renderHtml } from "../../report/html.js";
+import { renderMarkdown } from "../../report/markdown.js";
 import { viewReport } from "../../report/model.js";
 import { renderText } from "../../report/text.js";
+import type { RunRecord } from "../../state/state.js";
 import { brokenProviders, exitCodeOfPlan, exitCodeOfReport } from "../exit.js";
 import { mustBeWritable, readJson, writeText } from "../files.js";
 import { createProviders, planOptions, readSpec } from "../inputs.js";
 import type { CommonFlags, Session } from "../session.js";
-import { type StateFlags, withState } from "../state.js";
+import { readHistory, type StateFlags, withState } from "../state.js";
 import { renderPlan, textOptions } from "./plan.js";
 
 /** Flags of `apply`. */
@@ -18,8 +22,8 @@ export interface ApplyFlags extends StateFlags {
   readonly report?: string;
 }
 
-/** A report, or the plan that was not agreed to. */
-export type Ending = { readonly report: Report } | { readonly declined: Plan };
+/** A report, with the runs before it where they are remembered, or the plan that was not agreed to. */
+export type Ending = { readonly report: Report; readonly history?: readonly RunRecord[] } | { readonly declined: Plan };
 
 /** `apply [plan.json]`: makes it so, and reads back what is really so. */
 export async function runApply(session: Session, flags: ApplyFlags, [planFile]: readonly string[]): Promise<number> {
@@ -38,11 +42,22 @@ export async function endWith(ending: Ending, session: Session, flags: ApplyFlag
     session.json(report);
     brokenProviders(report.providers).forEach(session.say);
   } else session.result(renderText(viewReport(report), textOptions(flags, session)));
-  if (flags.report !== undefined) {
-    await writeText(flags.report, `${JSON.stringify(report, null, 2)}\n`, true);
-    session.say(`The report is in ${flags.report}.`);
-  }
+  await saveReport(report, session, flags, ending.history);
   return exitCodeOfReport(report);
+}
+
+/** Saves the report where `--report` says, in the form that the file's name ends in: a page, Markdown, else JSON. */
+export async function saveReport(
+  report: Report,
+  session: Session,
+  { report: file }: Pick<ApplyFlags, "report">,
+  history: readonly RunRecord[] = [],
+): Promise<void> {
+  if (file === undefined) return;
+  const view = viewReport(report, { history });
+  const render = { ".html": () => renderHtml(view), ".md": () => renderMarkdown(view) }[extname(file).toLowerCase()];
+  await writeText(file, render?.() ?? `${JSON.stringify(report, null, 2)}\n`, true);
+  session.say(`The report is in ${file}.`);
 }
 
 /** Refuses to begin what would have to be asked about, where there is nobody to ask. */
@@ -56,7 +71,7 @@ async function applyFresh(session: Session, flags: ApplyFlags): Promise<Ending> 
   const asking = askFirst(session, flags);
   return withState(spec, session, { create: true }, async (state) => {
     const report = await reconcile({ ...planOptions(session, spec), ...(state && { state }), ...asking.options });
-    return asking.declined() ?? { report };
+    return asking.declined() ?? { report, history: await readHistory(state) };
   });
 }
 
@@ -83,10 +98,10 @@ async function applySaved(file: string, session: Session, flags: ApplyFlags): Pr
   if (!flags.yes && !(await confirm(plan, session, flags))) return { declined: plan };
   const { signal, progress } = session;
   const providers = createProviders(spec, session);
-  const report = await withState(spec, session, { create: true }, (state) =>
-    applyPlan(plan, { providers, signal, onEvent: progress.onEvent, ...(state && { state }) }),
-  );
-  return { report };
+  return withState(spec, session, { create: true }, async (state) => ({
+    report: await applyPlan(plan, { providers, signal, onEvent: progress.onEvent, ...(state && { state }) }),
+    history: await readHistory(state),
+  }));
 }
 
 /** A saved plan has been looked at as it is: nothing is taken out of it or added to it any more. */

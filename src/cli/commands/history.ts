@@ -1,3 +1,4 @@
+import { renderCount } from "../../collections.js";
 import { GroupSyncError } from "../../errors.js";
 import type { Report } from "../../model.js";
 import { renderHtml } from "../../report/html.js";
@@ -6,7 +7,7 @@ import { viewPlan, viewReport } from "../../report/model.js";
 import { renderText } from "../../report/text.js";
 import { readSpec } from "../inputs.js";
 import type { CommonFlags, Session } from "../session.js";
-import { withHistory } from "../state.js";
+import { readHistory, withHistory } from "../state.js";
 import { type PlanFlags, textOptions } from "./plan.js";
 
 /** Flags of `history`. */
@@ -59,12 +60,13 @@ export async function runShow(session: Session, flags: ShowFlags, [runId = ""]: 
     if (!report) {
       const open = journal.filter(({ outcome }) => outcome === undefined || outcome === "unknown").length;
       session.say(
-        `${record.runId} did not come to its end: ${journal.length} calls were begun, of ${open} nobody knows the end. The next apply finds out. This is what it meant to do:`,
+        `${record.runId} did not come to its end: ${renderCount(journal.length, "call was", "calls were")} begun, of ${open} nobody knows the end. The next apply finds out. This is what it meant to do:`,
       );
     }
     if (flags.json || flags.format === "json") session.json(report ?? plan);
     else {
-      const view = report ? viewReport(report) : viewPlan(plan);
+      const history = await readHistory(state);
+      const view = report ? viewReport(report, { history }) : viewPlan(plan, { history });
       if (flags.format === "markdown") session.result(renderMarkdown(view));
       else if (flags.format === "html") session.result(renderHtml(view));
       else session.result(renderText(view, textOptions(flags, session)));

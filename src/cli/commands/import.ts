@@ -1,3 +1,4 @@
+import { renderCount } from "../../collections.js";
 import { GroupSyncError } from "../../errors.js";
 import { importSpec } from "../../migrate/import.js";
 import type { RosterFormat } from "../../migrate/roster.js";
@@ -56,7 +57,7 @@ export async function runImport(session: Session, flags: ImportFlags, [file = ""
   else if (flags.out === undefined) session.result(text);
   if (flags.out !== undefined) {
     session.say(
-      `${counts.groups} ${counts.groups === 1 ? "group" : "groups"} and ${counts.people} ${counts.people === 1 ? "person" : "people"} written to ${flags.out}. Next: put your service under providers, then group-sync validate -c ${flags.out}`,
+      `${renderCount(counts.groups, "group", "groups")} and ${renderCount(counts.people, "person", "people")} written to ${flags.out}. Next: put your service under providers, then group-sync validate -c ${flags.out}`,
     );
   }
   return 0;

@@ -1,3 +1,4 @@
+import { renderCount } from "../../collections.js";
 import { GroupSyncError } from "../../errors.js";
 import { ROLES, type Role, type Spec } from "../../model.js";
 import type { GroupProvider } from "../../provider.js";
@@ -16,7 +17,7 @@ import { brokenProviders, exitCodeOfPlan, exitCodeOfReport } from "../exit.js";
 import { mustBeWritable, readText, writeText } from "../files.js";
 import { createProviders, readSpec } from "../inputs.js";
 import type { CommonFlags, Session } from "../session.js";
-import { confirm, mustBeAbleToAsk } from "./apply.js";
+import { confirm, mustBeAbleToAsk, saveReport } from "./apply.js";
 import { textOptions } from "./plan.js";
 
 /** Flags of `migrate`. */
@@ -68,10 +69,7 @@ export async function runMigrate(session: Session, flags: MigrateFlags): Promise
     session.json({ ...report, ...machinePart(proposal) });
     brokenProviders(report.providers).forEach(session.say);
   } else session.result(renderText(viewReport(report), textOptions(flags, session)));
-  if (flags.report !== undefined) {
-    await writeText(flags.report, `${JSON.stringify({ ...report, ...machinePart(proposal) }, null, 2)}\n`, true);
-    session.say(`The report is in ${flags.report}.`);
-  }
+  await saveReport({ ...report, ...machinePart(proposal) }, session, flags);
   return exitCodeOfReport(report);
 }
 
@@ -164,7 +162,7 @@ function countMatches({ rows }: Worksheet): string {
     return number === 0 ? [] : [`${number} ${word}`];
   });
   const open = rows.filter(({ decision }) => decision === undefined).length;
-  return `${rows.length} ${rows.length === 1 ? "person" : "people"}: ${counts.join(", ") || "nobody"}; ${open === 0 ? "everyone is decided" : `${open} undecided`}.`;
+  return `${renderCount(rows.length, "person", "people")}: ${counts.join(", ") || "nobody"}; ${open === 0 ? "everyone is decided" : `${open} undecided`}.`;
 }
 
 function machinePart({ losses, worksheet: { from, to, rows } }: Pick<MigrationProposal, "losses" | "worksheet">) {

@@ -8,7 +8,8 @@ import { brokenProviders, exitCodeOfPlan } from "../exit.js";
 import { mustBeWritable, writeText } from "../files.js";
 import { planOptions, readSpec } from "../inputs.js";
 import type { CommonFlags, Session } from "../session.js";
-import { type StateFlags, withState } from "../state.js";
+import type { RunRecord } from "../../state/state.js";
+import { readHistory, type StateFlags, withState } from "../state.js";
 
 /** Flags of `plan`. */
 export interface PlanFlags extends StateFlags {
@@ -20,12 +21,13 @@ export interface PlanFlags extends StateFlags {
 export async function runPlan(session: Session, flags: PlanFlags): Promise<number> {
   await mustBeWritable(flags.out);
   const spec = await readSpec(session);
-  const plan = await withState(spec, session, { create: false }, (state) =>
-    createPlan({ ...planOptions(session, spec), ...(state && { state }) }),
-  );
+  const { plan, history } = await withState(spec, session, { create: false }, async (state) => ({
+    plan: await createPlan({ ...planOptions(session, spec), ...(state && { state }) }),
+    history: await readHistory(state),
+  }));
   session.progress.stop();
   if (flags.json || flags.format === "json") session.json(plan);
-  else session.result(renderPlan(plan, flags, session));
+  else session.result(renderPlan(plan, flags, session, history));
   // The text says it itself; another format goes to a file or a program.
   if (flags.json || flags.format !== "text") brokenProviders(plan.providers).forEach(session.say);
   if (flags.out !== undefined) {
@@ -36,8 +38,13 @@ export async function runPlan(session: Session, flags: PlanFlags): Promise<numbe
 }
 
 /** The plan as `--format` asks. */
-export function renderPlan(plan: Plan, flags: Pick<PlanFlags, "format" | "verbose">, session: Session): string {
-  const view = viewPlan(plan);
+export function renderPlan(
+  plan: Plan,
+  flags: Pick<PlanFlags, "format" | "verbose">,
+  session: Session,
+  history: readonly RunRecord[] = [],
+): string {
+  const view = viewPlan(plan, { history });
   if (flags.format === "markdown") return renderMarkdown(view);
   if (flags.format === "html") return renderHtml(view);
   return renderText(view, textOptions(flags, session));

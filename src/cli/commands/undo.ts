@@ -1,7 +1,7 @@
 import { createUndoPlan, undo } from "../../reconcile/reconcile.js";
 import { planOptions, readSpec } from "../inputs.js";
 import type { Session } from "../session.js";
-import { withHistory } from "../state.js";
+import { readHistory, withHistory } from "../state.js";
 import { type ApplyFlags, askFirst, endWith, mustBeAbleToAsk, type Ending } from "./apply.js";
 import { mustBeWritable } from "../files.js";
 import { exitCodeOfPlan } from "../exit.js";
@@ -29,7 +29,7 @@ export async function runUndo(session: Session, flags: UndoFlags, [runId = ""]: 
     }
     const asking = askFirst(session, flags);
     const report = await undo({ ...options, ...asking.options });
-    const ending: Ending = asking.declined() ?? { report };
+    const ending: Ending = asking.declined() ?? { report, history: await readHistory(state) };
     return endWith(ending, session, flags);
   });
 }

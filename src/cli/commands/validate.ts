@@ -1,3 +1,4 @@
+import { renderCount } from "../../collections.js";
 import { SpecError } from "../../errors.js";
 import { writeRemark } from "../output.js";
 import { formatProblem } from "../problem.js";
@@ -27,7 +28,11 @@ export async function runValidate(session: Session, flags: CommonFlags): Promise
     else {
       for (const warning of spec.warnings) session.say(formatProblem(warning));
       session.result(
-        `${flags.config} is good: ${summary.people} people, ${groups} groups, ${summary.targets} places at ${summary.providers} providers.\n`,
+        `${flags.config} is good: ${[
+          renderCount(summary.people, "person", "people"),
+          renderCount(groups, "group", "groups"),
+          renderCount(summary.targets, "place", "places"),
+        ].join(", ")} at ${renderCount(summary.providers, "provider", "providers")}.\n`,
       );
     }
     return 0;

@@ -46,6 +46,8 @@ describe("a frozen state", () => {
         group: "crew",
         groupId: "id-crew",
         account: "@grace",
+        // Nobody is looked up who is not wanted; what the service calls them tells a reader who it is.
+        label: "grace@example.org",
         role: "member",
         reason: "not listed in the spec",
       },

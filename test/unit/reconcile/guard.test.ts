@@ -66,7 +66,7 @@ describe("messages say what was found, how much, and the limit", () => {
       "declined-invitation",
       "Was invited before, and has declined or was taken off the list there; nobody is asked again unasked. Acknowledge with --allow declined-invitation:crew.",
     ],
-    ["group-delete", 'Deleting "crew" takes it from its 1 members, and what was shared with it may be lost for good.'],
+    ["group-delete", 'Deleting "crew" takes it from its 1 member, and what was shared with it may be lost for good.'],
     [
       "incomplete-reading",
       "The reading is not whole: page 2 failed. Nobody is removed on the word of such a reading; run again.",
@@ -78,7 +78,7 @@ describe("messages say what was found, how much, and the limit", () => {
     ["adoption", '"crew" was there before us and was found by its name alone'],
     ["role-loss", "Takes away the role manager without naming a successor."],
     ["last-owner", "Would leave 0 of 1 owners; guards.minOwners is 1."],
-    ["empty-group", "Would remove all 1 members and leave the group empty."],
+    ["empty-group", "Would remove its only member and leave the group empty."],
     ["empty-source", "The spec wants all 2 groups of this provider empty, as it would if its source had failed."],
     [
       "max-removals",

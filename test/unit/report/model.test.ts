@@ -72,7 +72,9 @@ describe("a line", () => {
   });
 
   it("names the account of someone unknown", () => {
-    expect(whatOf({ type: "member.remove", group: "crew", account: "@eve", reason: "r" })?.what).toBe("remove @eve");
+    const stranger = { type: "member.remove", group: "crew", account: "@eve", reason: "r" } as const;
+    expect(whatOf(stranger)?.what).toBe("remove @eve");
+    expect(whatOf({ ...stranger, label: "eve@example.org" })?.what).toBe("remove eve@example.org (@eve)");
   });
 });
 
