@@ -28,6 +28,8 @@ export interface Identities {
   readonly resolutions: ReadonlyMap<string, Resolution>;
   /** Person by account id, for naming the accounts that are read. */
   readonly personOf: ReadonlyMap<string, string>;
+  /** By person: e-mail and aliases, as {@link normalizeEmail} writes them. */
+  readonly addressesOf: ReadonlyMap<string, readonly string[]>;
 }
 
 /** Looks up each person once, in as few questions as the provider allows. Throws when a look-up fails: an error is never absence. */
@@ -81,7 +83,8 @@ export async function resolvePeople(
       .map(({ person }) => person)
       .filter((person) => resolutions.get(person.id)?.state === "missing" && addressesOf(person).length > round + 1);
   }
-  const identities = indexed(provider.id, resolutions);
+  const addresses = people.map((person) => [person.id, addressesOf(person).map(normalizeEmail)] as const);
+  const identities = indexed(provider.id, resolutions, new Map(addresses));
   return provider.capabilities.lookup.pinsAreKeys.value
     ? identities
     : confirmPins(identities, pinned, provider, context);
@@ -116,7 +119,7 @@ export async function confirmPins(
           : resolution,
     );
   });
-  return indexed(identities.provider, resolutions);
+  return indexed(identities.provider, resolutions, identities.addressesOf);
 }
 
 /**
@@ -222,7 +225,11 @@ function judge(accounts: readonly Account[], key: string): Resolution {
 }
 
 /** Two people of the spec who turn out to be one account are both ambiguous: nobody may gain or lose by a mix-up. */
-function indexed(provider: ProviderId, given: ReadonlyMap<string, Resolution>): Identities {
+function indexed(
+  provider: ProviderId,
+  given: ReadonlyMap<string, Resolution>,
+  addresses: Identities["addressesOf"],
+): Identities {
   const resolutions = new Map(given);
   const personOf = new Map<string, string>();
   const holders = groupBy(
@@ -243,7 +250,7 @@ function indexed(provider: ProviderId, given: ReadonlyMap<string, Resolution>): 
       }
     }
   }
-  return { provider, resolutions, personOf };
+  return { provider, resolutions, personOf, addressesOf: addresses };
 }
 
 /** The one account that a person certainly has. */

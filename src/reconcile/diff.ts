@@ -4,7 +4,7 @@
  * Absent is not empty: a role that the spec does not mention is left alone. A provider without a role treats its
  * holder as a plain member. Nothing here knows a guard; everything that could be wished for is listed.
  */
-import type { Identities, Resolution } from "../identity.js";
+import { type Identities, normalizeEmail, type Resolution } from "../identity.js";
 import type { Account, Change, DesiredMember, Group, Member, Role, Snapshot, Target } from "../model.js";
 import { ROLES } from "../model.js";
 import type { Capabilities } from "../provider.js";
@@ -70,14 +70,17 @@ interface Desired {
   readonly expired: ReadonlyMap<string, string>;
   /** Accounts that are or may be those of wanted people who cannot be added (disabled, ambiguous): kept if there. */
   readonly kept: ReadonlySet<string>;
+  /** Addresses of wanted people who were not found: whoever is there under one of them is they, and is kept. */
+  readonly keptAddresses: ReadonlySet<string>;
   readonly unresolved: readonly string[];
   readonly notes: readonly string[];
 }
 
 function resolveDesired(target: Target, identities: Identities, capabilities: Capabilities, today: string): Desired {
-  const wanted = new Map<string, { person: string; role: Role }>();
+  const wanted = new Map<string, Pick<DesiredMember, "person" | "role">>();
   const expired = new Map<string, string>();
   const kept = new Set<string>();
+  const keptAddresses = new Set<string>();
   const unresolved: string[] = [];
   const downgraded = new Map<Role, string[]>();
   for (const member of target.members) {
@@ -90,17 +93,18 @@ function resolveDesired(target: Target, identities: Identities, capabilities: Ca
     if (resolution?.state === "found") {
       const role = effectiveRole(member.role, capabilities);
       if (role !== member.role) downgraded.set(member.role, [...(downgraded.get(member.role) ?? []), member.person]);
-      wanted.set(resolution.account.id, { person: member.person, role });
+      wanted.set(resolution.account.id, role === member.role ? member : { person: member.person, role });
     } else if (resolution?.state !== "none") {
       unresolved.push(member.person);
       for (const { id } of resolution ? accountsOf(resolution) : []) kept.add(id);
+      for (const address of identities.addressesOf.get(member.person) ?? []) keptAddresses.add(address);
     }
   }
   const notes = [...downgraded].map(
     ([role, people]) =>
       `${target.group}: ${target.provider} has no ${role}s; ${people.length === 1 ? people[0] : `${people.length} people`} listed as ${role} ${people.length === 1 ? "is a plain member" : "are plain members"} there`,
   );
-  return { wanted, expired, kept, unresolved, notes };
+  return { wanted, expired, kept, keptAddresses, unresolved, notes };
 }
 
 function accountsOf(resolution: Resolution): readonly Account[] {
@@ -190,18 +194,21 @@ function diffMembers(
   identities: Identities,
   mayTake: (account: string) => boolean,
 ): readonly MemberChange[] {
-  const actual = new Map(members.map((member) => [member.account, member]));
+  const actual = new Map<string, Member>();
+  for (const member of members) actual.set(member.account, member);
   const adds: MemberChange[] = [];
   const updates: MemberChange[] = [];
   const removes: MemberChange[] = [];
   for (const [account, { person, role }] of desired.wanted) {
     const member = actual.get(account);
-    const who = { person, account, role };
-    if (!member) adds.push({ type: "member.add", ...who, reason: "listed in the spec, not a member there" });
-    else if (member.role !== role && mayChangeRole(target, member, role, mayTake) && member.state !== "pending") {
+    if (!member) {
+      adds.push({ type: "member.add", person, account, role, reason: "listed in the spec, not a member there" });
+    } else if (member.role !== role && mayChangeRole(target, member, role, mayTake) && member.state !== "pending") {
       updates.push({
         type: "member.update",
-        ...who,
+        person,
+        account,
+        role,
         previousRole: member.role,
         ...(!member.direct && { direct: false }),
         reason: `is ${member.role} there, listed as ${role}`,
@@ -210,6 +217,7 @@ function diffMembers(
   }
   for (const member of actual.values()) {
     if (!mayTake(member.account) || desired.wanted.has(member.account) || desired.kept.has(member.account)) continue;
+    if (member.email !== undefined && desired.keptAddresses.has(normalizeEmail(member.email))) continue;
     const person = identities.personOf.get(member.account);
     const label = member.email ?? member.name;
     const who = {

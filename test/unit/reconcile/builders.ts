@@ -135,8 +135,12 @@ export function person(id: string, more: Partial<Person> = {}): Person {
   return { id, email: `${id}@example.org`, aliases: [], accounts: {}, ...more };
 }
 
-/** Everyone has an account, but for those about whom something else is said. */
-export function identitiesOf(people: Iterable<string>, others: Readonly<Record<string, Resolution>> = {}): Identities {
+/** Everyone has an account, but for those about whom something else is said. `known`: whose addresses are known. */
+export function identitiesOf(
+  people: Iterable<string>,
+  others: Readonly<Record<string, Resolution>> = {},
+  known: readonly Person[] = [],
+): Identities {
   const resolutions = new Map<string, Resolution>();
   const personOf = new Map<string, string>();
   for (const id of people) {
@@ -147,7 +151,8 @@ export function identitiesOf(people: Iterable<string>, others: Readonly<Record<s
     const [candidate, second] = resolution.state === "disabled" ? (resolution.candidates ?? []) : [];
     if (candidate && !second) personOf.set(candidate.id, id);
   }
-  return { provider: "lab", resolutions, personOf };
+  const addressesOf = new Map(known.map(({ id, email, aliases }) => [id, [...(email ? [email] : []), ...aliases]]));
+  return { provider: "lab", resolutions, personOf, addressesOf };
 }
 
 export const missing: Resolution = { state: "missing", reason: "no account" };
@@ -210,6 +215,7 @@ export function compare(scene: Scene): Compared {
   const identities = identitiesOf(
     new Set(wanted.flatMap(({ members }) => members.map((each) => each.person))),
     resolutions,
+    people,
   );
   const readings = readingsOf(scene);
   const diffs = readings.map((reading) => diffTarget(reading, identities, capabilities, today, scene.isOurs));

@@ -12,6 +12,7 @@ import {
   identitiesOf,
   member,
   missing,
+  person,
   oneManager,
   snapshotOf,
   TODAY,
@@ -259,6 +260,27 @@ describe("people who are there by a role alone", () => {
 
   it("is not added again when there by rule", () => {
     expect(compare({ wanted: [group("crew", { members: ["eve"] })], there: there("eve?") }).wishes).toEqual([]);
+  });
+});
+
+describe("somebody who is wanted and could not be found", () => {
+  const wanted = [group("crew", { members: ["ada"] })];
+  const resolutions = { ada: missing };
+  const allow = ["unresolved-person", "empty-group"];
+
+  it("stays where a member has the e-mail or an alias, whatever is acknowledged", () => {
+    const scene = { wanted, resolutions, allow, there: there("eve", "bob") };
+    expect(compare({ ...scene, people: [person("ada", { aliases: ["eve@example.org"] })] }).lines).toEqual([
+      "crew - bob",
+    ]);
+    expect(compare({ ...scene, people: [person("ada", { email: "bob@example.org" })] }).lines).toEqual(["crew - eve"]);
+    expect(compare({ ...scene, people: [person("ada")] }).lines).toEqual(["crew - eve", "crew - bob"]);
+  });
+
+  it("keeps the role, too", () => {
+    const roles = [group("crew", { members: ["ada"], owners: [] })];
+    const people = [person("ada", { aliases: ["eve@example.org"] })];
+    expect(compare({ wanted: roles, resolutions, allow, people, there: there("eve:owner") }).wishes).toEqual([]);
   });
 });
 
