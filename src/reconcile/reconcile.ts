@@ -441,7 +441,8 @@ async function draftProvider(
       });
     }
     run.onEvent({ type: "phase", provider: id, phase: "resolve" });
-    const wanted = new Set(targets.flatMap(({ members }) => members.map(({ person }) => person)));
+    const wanted = new Set<string>();
+    for (const { members } of targets) for (const { person } of members) wanted.add(person);
     const isProtected = createProtection(targets.flatMap(({ guards }) => guards.protect));
     const people = Object.values(spec.people).filter((person) => wanted.has(person.id) || isProtected(person));
     let identities = await resolvePeople(people, provider, context);
@@ -505,15 +506,13 @@ async function draftProvider(
 
 /** The addresses that readings have shown, by account. */
 function addressesIn(readings: readonly TargetReading[]): ReadonlyMap<string, string> {
-  return new Map(
-    readings.flatMap((reading) =>
-      reading.state === "found"
-        ? reading.snapshot.members.flatMap(({ account, email }) =>
-            email === undefined ? [] : [[account, email] as const],
-          )
-        : [],
-    ),
-  );
+  const addresses = new Map<string, string>();
+  for (const reading of readings) {
+    for (const { account, email } of reading.state === "found" ? reading.snapshot.members : []) {
+      if (email !== undefined) addresses.set(account, email);
+    }
+  }
+  return addresses;
 }
 
 const FIRST_PAUSE_MS = 250;
@@ -579,17 +578,18 @@ function pinsToConfirm(
   readings: readonly TargetReading[],
   cheap: boolean,
 ): readonly string[] {
-  const seen = new Set(
-    readings.flatMap((reading) =>
-      reading.state === "found" ? reading.snapshot.members.map(({ account }) => account) : [],
-    ),
-  );
   const doubtful = diffs
     .filter(({ changes }) => cheap || changes.some(({ type }) => type === "member.remove" || type === "member.update"))
-    .flatMap(({ changes }) =>
-      changes.filter((change) => change.type === "member.add" && !seen.has(change.account ?? "")),
-    );
-  return [...new Set(doubtful.flatMap(({ person }) => (person === undefined ? [] : [person])))];
+    .flatMap(({ changes }) => changes.filter(({ type }) => type === "member.add"));
+  const unseen = new Set(doubtful.map(({ account }) => account));
+  for (const reading of readings) {
+    if (unseen.size === 0) break;
+    for (const { account } of reading.state === "found" ? reading.snapshot.members : []) unseen.delete(account);
+  }
+  const people = doubtful.flatMap(({ person, account }) =>
+    person !== undefined && unseen.has(account) ? [person] : [],
+  );
+  return [...new Set(people)];
 }
 
 function planProvider(
