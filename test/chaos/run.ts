@@ -411,6 +411,7 @@ async function runOnce(scenario: Scenario, sandbox: Sandbox, world: World, name:
     name,
     isCalm: !isFirst,
     isStopped,
+    switches: scenario.switches,
     ...(plan && { plan }),
     ...(report && { report }),
     ...(thrown && { thrown }),
