@@ -584,7 +584,10 @@ function pinsToConfirm(
   const unseen = new Set(doubtful.map(({ account }) => account));
   for (const reading of readings) {
     if (unseen.size === 0) break;
-    for (const { account } of reading.state === "found" ? reading.snapshot.members : []) unseen.delete(account);
+    for (const { account, state } of reading.state === "found" ? reading.snapshot.members : []) {
+      // Whoever is switched off may be gone for good, and still be listed.
+      if (state === "active") unseen.delete(account);
+    }
   }
   const people = doubtful.flatMap(({ person, account }) =>
     person !== undefined && unseen.has(account) ? [person] : [],

@@ -56,6 +56,21 @@ const names = (batch: Batch) =>
   batch.kind === "members" ? [...batch.add, ...batch.update, ...batch.remove].map(({ account }) => account) : [];
 const refused = (facts = {}) => new GroupSyncError("refused", "No.", facts);
 
+describe("a pinned account", () => {
+  it("is asked about before it is added, though it is listed elsewhere as switched off", async () => {
+    const provider = lab({
+      groups: [
+        { id: "g", name: "crew", members: ["p1", "p2", "p9"] },
+        { id: "h", name: "other", members: ["p5"] },
+      ],
+    });
+    provider.control.setPersonStatus("p5", "disabled");
+    const report = await run(provider, [crew(["p1", "p2", "p5"]), group("other", { members: ["p5"] })]);
+    expect(report.providers[0]?.unresolved).toMatchObject([{ person: "p5", state: "disabled" }]);
+    expect(linesOf(report)).toEqual(["member.remove p9 applied"]);
+  });
+});
+
 describe("a batch that is refused", () => {
   it("is split until the bad one stands alone, and everybody else goes through", async () => {
     const provider = lab({
