@@ -5,6 +5,7 @@ import { fileURLToPath } from "node:url";
 import ts from "typescript";
 import { describe, expect, it } from "vitest";
 import { parseSpec } from "../../src/index.js";
+import { compile } from "./compile.js";
 
 const root = fileURLToPath(new URL("../../", import.meta.url));
 const guide = "docs/guides/write-a-provider.md";
@@ -47,37 +48,8 @@ function piecesOf(code: string): readonly (readonly string[])[] {
   return code.split(/^ *\/\/ …\n/m).map((piece) => piece.replace(/\n$/, "").split("\n"));
 }
 
-/** Read once for all blocks. */
-const sources = new Map<string, ts.SourceFile | undefined>();
-
-/** What TypeScript says about a file that is not there, under the settings of the project. */
-function compile(code: string): readonly string[] {
-  const name = join(root, "test/docs/guide-block.ts");
-  const { config } = ts.readConfigFile(join(root, "tsconfig.json"), (path) => ts.sys.readFile(path));
-  const { options } = ts.parseJsonConfigFileContent({ ...config, include: [] }, ts.sys, root);
-  // As it would be from another package, but from the sources, whether or not they are built.
-  options.paths = {
-    "group-sync": [join(root, "src/index.ts")],
-    "group-sync/testing": [join(root, "src/testing/index.ts")],
-    "group-sync/scim": [join(root, "src/providers/scim/index.ts")],
-  };
-  const host = ts.createCompilerHost(options);
-  const withBlock: ts.CompilerHost = {
-    ...host,
-    fileExists: (path) => path === name || host.fileExists(path),
-    readFile: (path) => (path === name ? code : host.readFile(path)),
-    getSourceFile: (path, ...rest) => {
-      if (path === name) return ts.createSourceFile(path, code, ts.ScriptTarget.ES2023);
-      if (!sources.has(path)) sources.set(path, host.getSourceFile(path, ...rest));
-      return sources.get(path);
-    },
-  };
-  const program = ts.createProgram([name], options, withBlock);
-  const source = program.getSourceFile(name);
-  return [...program.getSyntacticDiagnostics(source), ...program.getSemanticDiagnostics(source)].map(
-    ({ messageText }) => ts.flattenDiagnosticMessageText(messageText, " "),
-  );
-}
+/** What TypeScript says about a block that stands by itself. */
+const compileBlock = (code: string) => compile({ "test/docs/guide-block.ts": code });
 
 describe("the guide for writing a provider", () => {
   it("shows code, and every block of TypeScript says where it is from or stands by itself", () => {
@@ -97,11 +69,11 @@ describe("the guide for writing a provider", () => {
   });
 
   it.each(standalone)("shows in line $line code that compiles", { timeout: 120_000 }, ({ code }) => {
-    expect(compile(code)).toEqual([]);
+    expect(compileBlock(code)).toEqual([]);
   });
 
   it("would notice code that does not compile, and code that is not there", () => {
-    expect(compile('import { nothing } from "group-sync";\nnothing();\n')).not.toEqual([]);
+    expect(compileBlock('import { nothing } from "group-sync";\nnothing();\n')).not.toEqual([]);
     expect(findEnd(["  const one = 1;", "  const two = 2;"], ["const two = 2;"], 0)).toBe(2);
     expect(findEnd(["const one = 1;"], ["const one = 2;"], 0)).toBeUndefined();
   });
