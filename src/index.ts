@@ -78,10 +78,10 @@ export {
 } from "./reconcile/reconcile.js";
 export { renderHtml } from "./report/html.js";
 export { renderMarkdown } from "./report/markdown.js";
-export { viewPlan, viewReport, type ViewOptions } from "./report/model.js";
+export { type DocumentView, viewPlan, viewReport, type ViewOptions } from "./report/model.js";
 export { renderText, type TextOptions } from "./report/text.js";
 export { openState, type StateOptions, type StatePlace } from "./state/index.js";
-export type { RunRecord, State } from "./state/state.js";
+export type * from "./state/state.js";
 export { toolVersion } from "./version.js";
 
 /** Options of {@link loadSpec} and {@link parseSpec}. */

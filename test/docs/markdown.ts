@@ -27,7 +27,16 @@ export interface Page {
   readonly anchors: ReadonlySet<string>;
 }
 
-const ELSEWHERE = new Set(["node_modules", "dist", "coverage", ".git", "fixtures", "group-sync-demo", ".group-sync"]);
+const ELSEWHERE = new Set([
+  "node_modules",
+  "dist",
+  "coverage",
+  "api",
+  ".git",
+  "fixtures",
+  "group-sync-demo",
+  ".group-sync",
+]);
 
 /** Every document of the repository. */
 export function readPages(folder = ""): readonly Page[] {
