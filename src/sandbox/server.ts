@@ -8,6 +8,7 @@
  * It listens on 127.0.0.1 alone and answers nobody who calls it by another name: its credentials are no secrets, and
  * its groups can be changed by whoever reaches it.
  */
+import { setMaxListeners } from "node:events";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { getRequestListener, type HttpBindings } from "@hono/node-server";
@@ -175,6 +176,8 @@ export async function startSandbox(
   const log = createRequestLog(options.logSize ?? 10_000);
   const withoutKnownSecrets = redactor(collectSecrets([...emulators.values()]));
   const closing = new AbortController();
+  // Any number of late answers may wait for it.
+  setMaxListeners(0, closing.signal);
   const latencyMs = options.latencyMs ?? 0;
 
   async function serveService(
