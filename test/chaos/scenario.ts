@@ -135,7 +135,7 @@ function createDice(seed: number) {
 export function createScenario(seed: number, only: readonly Service[] = SERVICES): Scenario {
   const dice = createDice(seed);
   const services = chooseServices(dice, only);
-  const people = makePeople(dice, services);
+  let people = makePeople(dice, services);
   const groups = makeGroups(dice, services, people);
   const wishes = wishPeople(dice, services, people);
   const spec = wishSpec(dice, services, groups, wishes);
@@ -146,7 +146,10 @@ export function createScenario(seed: number, only: readonly Service[] = SERVICES
     if (hostility) hostile[service] = Object.entries(hostility).flat().join("=");
     switches[service] = { ...pickSwitches(dice, service), ...hostility };
   }
-  if (switches.genesys?.["searchCase"] === "sensitive") respell(wishes, people);
+  if (switches.genesys?.["searchCase"] === "sensitive") {
+    people = alignTwins(people);
+    respell(wishes, people);
+  }
   const groupNames = [...new Set(groups.map(({ name }) => name))];
   return {
     seed,
@@ -181,6 +184,12 @@ export function createScenario(seed: number, only: readonly Service[] = SERVICES
     patience: { maxWaitMs: dice.pick([40, 1_400]), maxAttempts: dice.int(2, 5) },
     invited: dice.pick(["wait", "accept", "reject"]),
   };
+}
+
+/** Where a search minds the case, a person and a twin of another spelling are two addresses, not one that is doubtful. */
+function alignTwins(people: readonly SeedPerson[]): readonly SeedPerson[] {
+  const first = new Map(people.toReversed().map(({ email }) => [email.toLowerCase(), email]));
+  return people.map((person) => ({ ...person, email: first.get(person.email.toLowerCase()) ?? person.email }));
 }
 
 /** Where a search minds the case, people are found by the right spelling only. */
