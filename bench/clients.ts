@@ -9,7 +9,7 @@ import type { SeedGroup } from "../src/sandbox/index.js";
 import { addressOf, LABELS, PROVIDERS, type World } from "./world.js";
 
 /** What is wanted. */
-export interface Job {
+interface Job {
   readonly people: readonly string[];
   readonly groups: readonly SeedGroup[];
 }

@@ -1,7 +1,7 @@
 /** What is measured, where it must stand, and the table that shows both. */
 
 /** Where a figure must stand. `reported`: nothing is asked of it. */
-export type Bound =
+type Bound =
   | { readonly atMost: number }
   | { readonly atLeast: number }
   | { readonly exactly: number }

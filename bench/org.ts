@@ -1,10 +1,10 @@
 /** Made-up organisations: the same for the same seed, on every machine. */
 
 /** Whole numbers below a limit, from a fixed seed (mulberry32). */
-export type Dice = (below: number) => number;
+type Dice = (below: number) => number;
 
 /** Makes dice. */
-export function createDice(seed: number): Dice {
+function createDice(seed: number): Dice {
   let state = seed >>> 0;
   return (below) => {
     state = (state + 0x6d2b79f5) >>> 0;

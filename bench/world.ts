@@ -7,7 +7,7 @@ import type { SeedGroup } from "../src/sandbox/index.js";
 import type { Served, Start, Started } from "./sandbox-process.js";
 
 /** What the network adds to each request. */
-export const LATENCY_MS = 20;
+const LATENCY_MS = 20;
 
 /** Ids of the providers, as the sandbox names them. */
 export const PROVIDERS = { neuroio: "faces", brainstem: "lab", docspace: "docs", genesys: "calls" } as const;
