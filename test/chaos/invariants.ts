@@ -691,10 +691,13 @@ function isImpossible(scenario: Scenario, oracle: Oracle, change: Change, { afte
   return change.type === "member.remove" && isGone && (service === "neuroio" || service === "genesys");
 }
 
-/** What becomes of a group of BrainSTEM without an owner is documented nowhere: refused, whatever is acknowledged. */
+/**
+ * What becomes of a group of BrainSTEM without an owner is documented nowhere, and Genesys Cloud ignores an empty list
+ * of owners: refused, whatever is acknowledged.
+ */
 function isOnlyOwner({ service }: Oracle, { members }: TrueGroup, account: string): boolean {
   const owners = members.filter(({ role }) => role === "owner");
-  return service === "brainstem" && owners.length === 1 && owners[0]?.account === account;
+  return ["brainstem", "genesys"].includes(service) && owners.length === 1 && owners[0]?.account === account;
 }
 
 /**
