@@ -200,7 +200,7 @@ export interface Change {
   readonly groupId?: string;
   readonly person?: string;
   readonly account?: string;
-  /** How the provider calls an account that is nobody's of the spec, e-mail or name; for people to read. */
+  /** Who it is, for people to read, where `person` is absent: the e-mail or name there, else whom the spec pins to it. */
   readonly label?: string;
   readonly role?: Role;
   readonly previousRole?: Role;

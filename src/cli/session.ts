@@ -20,6 +20,14 @@ export interface CommonFlags {
   readonly color?: boolean;
 }
 
+/** The spec's name where none is given. */
+export const USUAL_FILE = "group-sync.yaml";
+
+/** ` -c <file>` where it has to be said, for commands that are proposed. */
+export function configFlag({ config }: Pick<CommonFlags, "config">): string {
+  return config === USUAL_FILE ? "" : ` -c ${config}`;
+}
+
 /** One invocation of the command line. */
 export interface Session {
   readonly flags: CommonFlags;

@@ -155,8 +155,12 @@ function invert(
   member: Member | undefined,
   group: { readonly name: string; readonly description?: string },
 ): Inverse {
-  const { account, person, role } = outcome;
-  const who = { ...(person !== undefined && { person }), ...(account !== undefined && { account }) };
+  const { account, person, label, role } = outcome;
+  const who = {
+    ...(person !== undefined && { person }),
+    ...(account !== undefined && { account }),
+    ...(label !== undefined && { label }),
+  };
   switch (outcome.type) {
     case "member.add":
       if (!member) return {};

@@ -5,7 +5,7 @@ import { createSpeller, didYouMean } from "../../spec/problems.js";
 import { environmentName } from "../../spec/resolve.js";
 import { mustNotExist, writeText } from "../files.js";
 import { type Ask, canAsk, talk } from "../questions.js";
-import type { CommonFlags, Session } from "../session.js";
+import { type CommonFlags, configFlag, type Session, USUAL_FILE } from "../session.js";
 
 /** Flags of `init`. */
 export interface InitFlags extends CommonFlags {
@@ -32,7 +32,6 @@ const SERVICES: Readonly<
   scim: { id: "directory", options: { baseUrl: "https://scim.example.org/v2", token: undefined } },
 };
 
-const USUAL_FILE = "group-sync.yaml";
 const USUAL_SERVICES = ["neuroio", "brainstem", "docspace", "genesys"];
 
 /** `init`: a commented starter config. */
@@ -118,7 +117,7 @@ function readEntries(names: readonly string[]): readonly Entry[] {
 }
 
 function nextSteps(file: string): readonly string[] {
-  const config = file === USUAL_FILE ? "" : ` -c ${file}`;
+  const config = configFlag({ config: file });
   return [
     "  1. put your people and groups there, and set the variables it names",
     ...["validate", "check", "plan"].map((command, index) => `  ${index + 2}. group-sync ${command}${config}`),

@@ -16,7 +16,7 @@ import { renderText } from "../../report/text.js";
 import { brokenProviders, exitCodeOfPlan, exitCodeOfReport } from "../exit.js";
 import { mustBeWritable, readText, writeText } from "../files.js";
 import { createProviders, readSpec } from "../inputs.js";
-import type { CommonFlags, Session } from "../session.js";
+import { type CommonFlags, configFlag, type Session } from "../session.js";
 import { confirm, mustBeAbleToAsk, saveReport } from "./apply.js";
 import { textOptions } from "./plan.js";
 
@@ -133,16 +133,17 @@ async function writeWorksheet(
   if (flags.json) session.json({ kind: "worksheet", formatVersion: 1, ...worksheet });
   else session.result(`${countMatches(worksheet)}\n`);
   session.say(
-    `Written to ${file}. Fill in the column "decision" (take or leave), then: group-sync migrate --from ${flags.from} --to ${flags.to} --map ${file}`,
+    `Written to ${file}. Fill in the column "decision" (take or leave), then: group-sync migrate${configFlag(flags)} --from ${flags.from} --to ${flags.to} --map ${file}`,
   );
   return 0;
 }
 
-function describe({ worksheet, losses }: MigrationProposal, { from, to, verbose }: MigrateFlags): string {
+function describe({ worksheet, losses }: MigrationProposal, flags: MigrateFlags): string {
+  const { from, to, verbose } = flags;
   const lines = [`From ${from} to ${to}: ${countMatches(worksheet)}`, "", renderLosses(losses, verbose ? 0 : 5)];
   if (worksheet.rows.some(({ decision }) => decision === undefined)) {
     lines.push(
-      `Who is whom can be settled in a table: group-sync migrate --from ${from} --to ${to} --worksheet people.csv`,
+      `Who is whom can be settled in a table: group-sync migrate${configFlag(flags)} --from ${from} --to ${to} --worksheet people.csv`,
       "",
     );
   }

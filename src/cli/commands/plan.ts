@@ -7,7 +7,7 @@ import { renderText } from "../../report/text.js";
 import { brokenProviders, exitCodeOfPlan } from "../exit.js";
 import { mustBeWritable, writeText } from "../files.js";
 import { planOptions, readSpec } from "../inputs.js";
-import type { CommonFlags, Session } from "../session.js";
+import { type CommonFlags, configFlag, type Session } from "../session.js";
 import type { RunRecord } from "../../state/state.js";
 import { readHistory, type StateFlags, withState } from "../state.js";
 
@@ -32,7 +32,9 @@ export async function runPlan(session: Session, flags: PlanFlags): Promise<numbe
   if (flags.json || flags.format !== "text") brokenProviders(plan.providers).forEach(session.say);
   if (flags.out !== undefined) {
     await writeText(flags.out, `${JSON.stringify(plan, null, 2)}\n`, true);
-    session.say(`Saved to ${flags.out}, good until ${plan.expiresAt}. Next: group-sync apply ${flags.out}`);
+    session.say(
+      `Saved to ${flags.out}, good until ${plan.expiresAt}. Next: group-sync apply ${flags.out}${configFlag(flags)}`,
+    );
   }
   return exitCodeOfPlan(plan);
 }

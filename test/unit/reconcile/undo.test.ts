@@ -153,6 +153,12 @@ describe("a removal", () => {
     expect(inverse([removed("ada")], { there })).toMatchObject({ changes: [], notes: [] });
   });
 
+  it("names whom the removal named, who may be nobody of the spec", () => {
+    const { person: _nobody, ...stranger } = removed("eve", { label: "eve@example.org" });
+    const { changes } = inverse([stranger], { there: actual("crew", []) });
+    expect(changes).toMatchObject([{ type: "member.add", account: "@eve", label: "eve@example.org" }]);
+  });
+
   it("says where people have to accept an invitation to be back", () => {
     const capabilities = { ...everything, invitations: fact(true) };
     const there = actual("crew", []);
