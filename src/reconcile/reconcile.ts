@@ -10,7 +10,7 @@ import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import { groupBy } from "../collections.js";
 import { GroupSyncError, isGroupSyncError, summarizeError } from "../errors.js";
-import { confirmPins, normalizeId, notePins, resolvePeople } from "../identity.js";
+import { confirmPins, notePins, resolvePeople } from "../identity.js";
 import type {
   Change,
   GuardSettings,
@@ -25,6 +25,7 @@ import type {
   Target,
   Unresolved,
 } from "../model.js";
+import { ROLES } from "../model.js";
 import type { AccessReport, CallContext, Capabilities, GroupProvider } from "../provider.js";
 import type { State } from "../state/state.js";
 import { toolVersion } from "../version.js";
@@ -419,28 +420,6 @@ function checkTargets(targets: readonly Target[], options: PlanOptions): void {
   }
 }
 
-/** Whose an account is by the pins of the spec. */
-function namesByPin({ people }: Spec, provider: GroupProvider): ReadonlyMap<string, string> {
-  return new Map(
-    Object.values(people).flatMap(({ id, accounts }) => {
-      const pin = accounts[provider.id];
-      return typeof pin === "string" ? [[normalizeId(pin, provider), id] as const] : [];
-    }),
-  );
-}
-
-/** Who is not wanted is not looked up; where the provider shows no name either, a pin of the spec tells a reader who it is. */
-function nameStrangers(diff: TargetDiff, pinned: ReadonlyMap<string, string>): TargetDiff {
-  if (pinned.size === 0) return diff;
-  const changes = diff.changes.map((change) => {
-    const label = pinned.get(change.account ?? "");
-    return change.person !== undefined || change.label !== undefined || label === undefined
-      ? change
-      : { ...change, label };
-  });
-  return { ...diff, changes };
-}
-
 /** Resolves, reads and compares one provider. Its failure is its own: it comes back as a draft with an error. */
 async function draftProvider(
   access: Access,
@@ -481,14 +460,11 @@ async function draftProvider(
     const memory = state ? findDeclined(await recall(state, scope), readings) : NO_MEMORY;
     if (state && run.lease) await rememberAnswers(state, scope, readings);
     const today = run.now().toISOString().slice(0, 10);
-    const pinned = namesByPin(spec, provider);
     const compare = () =>
-      readings.map((reading) =>
-        nameStrangers(
+      readings.map(
+        (reading) =>
           work.diff?.(reading, capabilities, memory.isOurs) ??
-            diffTarget(reading, identities, capabilities, today, memory.isOurs),
-          pinned,
-        ),
+          diffTarget(reading, identities, capabilities, today, memory.isOurs),
       );
     let diffs = compare();
     const doubtful = pinsToConfirm(diffs, readings, capabilities.lookup.keysPerCall.value > 1);
@@ -594,8 +570,13 @@ function noteContested(diff: TargetDiff, { isOurs, declined }: ProviderMemory): 
   return { ...diff, notes: [...diff.notes, note] };
 }
 
+/** Gives a membership or a role. */
+function isGain({ type, role = "member", previousRole = "member" }: Change): boolean {
+  return type === "member.add" || (type === "member.update" && ROLES.indexOf(role) > ROLES.indexOf(previousRole));
+}
+
 /**
- * Pinned accounts that are about to be added and were seen nowhere may not exist. Where a look-up costs a call per
+ * Pinned accounts that are about to be given something and were seen nowhere in use may not be usable. Where a look-up costs a call per
  * person, only those are asked about whose group would also lose people: there a wrong pin could cost somebody else.
  */
 function pinsToConfirm(
@@ -605,7 +586,7 @@ function pinsToConfirm(
 ): readonly string[] {
   const doubtful = diffs
     .filter(({ changes }) => cheap || changes.some(({ type }) => type === "member.remove" || type === "member.update"))
-    .flatMap(({ changes }) => changes.filter(({ type }) => type === "member.add"));
+    .flatMap(({ changes }) => changes.filter(isGain));
   const unseen = new Set(doubtful.map(({ account }) => account));
   for (const reading of readings) {
     if (unseen.size === 0) break;

@@ -290,7 +290,11 @@ export function createOracle(input: OracleInput): Oracle {
     kept(target, state, group) {
       const kept = current(target).flatMap(({ person }) => {
         const theirs = standing(person, state, group);
-        if (theirs.state === "unresolved") return theirs.candidates ?? [];
+        // Who could not be found may still be there under an address of theirs.
+        const wish = spec.people[person];
+        const addresses = [wish?.email, ...(wish?.aliases ?? [])].flatMap((each) => each?.toLowerCase() ?? []);
+        const known = addresses.flatMap((address) => byAddress(address, state));
+        if (theirs.state === "unresolved") return [...(theirs.candidates ?? []), ...known];
         return theirs.state === "unusable" ? [theirs.account] : [];
       });
       return new Set(kept);

@@ -71,6 +71,17 @@ describe("a pinned account", () => {
   });
 });
 
+describe("a role", () => {
+  it("is not given to a pinned account that is switched off, and what is there stays", async () => {
+    const provider = lab({ groups: [{ id: "g", name: "crew", members: ["p1", "p5"] }] });
+    provider.control.setPersonStatus("p5", "disabled");
+    const report = await run(provider, [group("crew", { members: ["p1"], managers: ["p5"] })]);
+    expect(report.providers[0]?.unresolved).toMatchObject([{ person: "p5", state: "disabled" }]);
+    expect(writes(provider)).toEqual([]);
+    expect(membersOf(provider)).toEqual(["p1", "p5"]);
+  });
+});
+
 describe("a batch that is refused", () => {
   it("is split until the bad one stands alone, and everybody else goes through", async () => {
     const provider = lab({
