@@ -10,7 +10,7 @@ import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import { groupBy } from "../collections.js";
 import { GroupSyncError, isGroupSyncError, summarizeError } from "../errors.js";
-import { confirmPins, notePins, resolvePeople } from "../identity.js";
+import { confirmPins, normalizeId, notePins, resolvePeople } from "../identity.js";
 import type {
   Change,
   GuardSettings,
@@ -420,6 +420,28 @@ function checkTargets(targets: readonly Target[], options: PlanOptions): void {
   }
 }
 
+/** Whose an account is by the pins of the spec. */
+function namesByPin({ people }: Spec, provider: GroupProvider): ReadonlyMap<string, string> {
+  return new Map(
+    Object.values(people).flatMap(({ id, accounts }) => {
+      const pin = accounts[provider.id];
+      return typeof pin === "string" ? [[normalizeId(pin, provider), id] as const] : [];
+    }),
+  );
+}
+
+/** Who is not wanted is not looked up; where the provider shows no name either, a pin of the spec tells a reader who it is. */
+function nameStrangers(diff: TargetDiff, pinned: ReadonlyMap<string, string>): TargetDiff {
+  if (pinned.size === 0) return diff;
+  const changes = diff.changes.map((change) => {
+    const label = pinned.get(change.account ?? "");
+    return change.person !== undefined || change.label !== undefined || label === undefined
+      ? change
+      : { ...change, label };
+  });
+  return { ...diff, changes };
+}
+
 /** Resolves, reads and compares one provider. Its failure is its own: it comes back as a draft with an error. */
 async function draftProvider(
   access: Access,
@@ -460,11 +482,14 @@ async function draftProvider(
     const memory = state ? findDeclined(await recall(state, scope), readings) : NO_MEMORY;
     if (state && run.lease) await rememberAnswers(state, scope, readings);
     const today = run.now().toISOString().slice(0, 10);
+    const pinned = namesByPin(spec, provider);
     const compare = () =>
-      readings.map(
-        (reading) =>
+      readings.map((reading) =>
+        nameStrangers(
           work.diff?.(reading, capabilities, memory.isOurs) ??
-          diffTarget(reading, identities, capabilities, today, memory.isOurs),
+            diffTarget(reading, identities, capabilities, today, memory.isOurs),
+          pinned,
+        ),
       );
     let diffs = compare();
     const doubtful = pinsToConfirm(diffs, readings, capabilities.lookup.keysPerCall.value > 1);
