@@ -78,8 +78,16 @@ export function createProgram(finish: (exitCode: number) => void): Command {
       .option("--allow <guard:group...>", "acknowledge a guard for this run, for one group; <guard> alone: everywhere")
       .option("--no-removals", "hold everything that would take something away");
   const withGuards = (command: Command) => withChoice(withMemory(withScope(command)));
+  const withQueue = (command: Command) =>
+    command
+      .addOption(
+        new Option("--queue <url>", "where the queues are: redis://…, rediss://… or postgres://…").env(
+          "GROUP_SYNC_QUEUE",
+        ),
+      )
+      .option("--queue-name <name>", "sets these queues apart from others on that server", "group-sync");
   const withService = (command: Command) =>
-    withChoice(withScope(command))
+    withScope(command)
       .option("--deadline <duration>", "a run that takes longer is stopped in good order")
       .addOption(
         new Option("--log <format>", "one line for each thing that matters").choices(["text", "json"]).default("text"),
@@ -283,12 +291,13 @@ Examples:
     .option("-y, --yes", "do not ask; required where there is no terminal")
     .option("--report <file>", "save the report: by the ending of the name .html, .md, else JSON")
     .option("--force", "write over an existing worksheet");
-  withService(
-    add(
-      "run",
-      "keep reconciling on a schedule, in the foreground",
-      async () => (await import("./commands/run.js")).runRun,
-      `Each run reads the spec anew; one that is broken is told, and nothing is sent. Runs never overlap.
+  withChoice(
+    withService(
+      add(
+        "run",
+        "keep reconciling on a schedule, in the foreground",
+        async () => (await import("./commands/run.js")).runRun,
+        `Each run reads the spec anew; one that is broken is told, and nothing is sent. Runs never overlap.
 A provider that fails is left alone for a while, longer each time, and comes back by itself.
 SIGTERM and Ctrl-C finish what is under way, and end with exit code 0.
 --once runs once and ends as apply does; 5: another run is at work, 6: all providers are left alone for now.
@@ -297,6 +306,7 @@ Examples:
   group-sync run --every 15m --jitter 1m --health-port 8080
   group-sync run --cron "0 6 * * 1-5" --time-zone Europe/Berlin --log json
   GROUP_SYNC_NOTIFY=https://chat.example.org/hooks/… group-sync run --every 1h --notify-format text`,
+      ),
     ),
   )
     .option("--cron <pattern>", "when to run, such as '*/15 * * * *'")
@@ -304,6 +314,50 @@ Examples:
     .option("--every <duration>", "run at once and then every so often, such as 15m")
     .option("--jitter <duration>", "begin each run late by a random part of this")
     .option("--once", "run once, now, with all that a service does around it");
+  withQueue(
+    withChoice(
+      withScope(
+        add(
+          "enqueue",
+          "put a job for each provider into the queues of workers, now or on a schedule",
+          async () => (await import("./commands/enqueue.js")).runEnqueue,
+          `Needs the packages bullmq and rate-limiter-flexible, and ioredis for Redis or pg for PostgreSQL.
+A job that asks for the same and waits already is enough. One schedule for each provider: a new one replaces it.
+
+Examples:
+  export GROUP_SYNC_QUEUE=redis://127.0.0.1:6379
+  group-sync enqueue
+  group-sync enqueue --every 15m
+  group-sync enqueue --cron "0 6 * * 1-5" --time-zone Europe/Berlin --provider docs
+  group-sync enqueue --show --json`,
+        ),
+      ),
+    ),
+  )
+    .option("--cron <pattern>", "let jobs come by themselves at these times, such as '*/15 * * * *'")
+    .option("--time-zone <name>", "the time zone of --cron, such as Europe/Berlin; else that of the workers")
+    .option("--every <duration>", "let jobs come by themselves every so often, such as 15m")
+    .option("--unschedule", "let no jobs come by themselves any more")
+    .option("--show", "add nothing, only show what is in the queues");
+  withQueue(
+    withService(
+      add(
+        "worker",
+        "do the jobs of the queues, beside other workers, in the foreground",
+        async () => (await import("./commands/worker.js")).runWorker,
+        `One job at a time for each provider, over all workers; rate limits are kept by all workers together.
+A worker that dies or falls asleep loses its jobs to another, and sends nothing more for them.
+SIGTERM and Ctrl-C finish what is under way, give back the rest, and end with exit code 0.
+Workers on several machines need one state for all: state: { postgres: ... } in the spec.
+
+Examples:
+  group-sync worker --queue redis://127.0.0.1:6379
+  group-sync worker --concurrency 8 --log json --health-port 8080 --health-host 0.0.0.0`,
+      ),
+    ),
+  )
+    .option("--concurrency <number>", "how many jobs side by side, each for another provider", "4")
+    .option("--takeover <duration>", "so long after a worker fell silent, its jobs go to another", "30s");
   add(
     "sandbox",
     "local emulators of the four services, with a sample organisation",

@@ -3,7 +3,8 @@
  *
  * A budget knows the declared limits (so many requests in a window), how many requests may be under way at once, and
  * a pause: when the service says 429, the whole scope waits, not just the request that was hit. The limits are kept
- * as a sliding window, which is never looser than a service's own fixed window.
+ * as a sliding window, which is never looser than a service's own fixed window. Where several processes use one
+ * credential, each asks for a place under {@link SharedLimits} too.
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import pLimit from "p-limit";
@@ -42,6 +43,8 @@ export interface BudgetLimits {
 
 /** Waits that are too short to be worth a word. */
 const UNSPOKEN_WAIT_MS = 50;
+/** A shared place that took longer to get may be of a window that is over. */
+const STALE_MS = 1_000;
 
 interface Wait {
   readonly at: number;
@@ -51,10 +54,35 @@ interface Wait {
   readonly isBounded: boolean;
 }
 
+const tooLong = (limit: string, scope: string, retryAt: number) =>
+  new GroupSyncError("rate-limited", `The limit of ${limit} (${scope}) is used up.`, { retryable: true, retryAt });
+
 const stopped = () => new GroupSyncError("cancelled", "Stopped before the request was sent.");
 
+/** Limits that this process shares with others. */
+export interface SharedLimits {
+  /**
+   * Takes the place of one request under a limit of a budget, known by its key. 0: it may go out now; else so many
+   * milliseconds until it is worth asking again. Rejects when nobody can tell; then the request is not sent.
+   */
+  take(key: string, rate: Omit<RateScope, "source">): Promise<number>;
+  /** Nothing of the budget goes out of any process for so many milliseconds. */
+  pause(key: string, ms: number): Promise<void>;
+}
+
+/** The part of {@link SharedLimits} that one budget asks. */
+interface Gate {
+  take(rate: Omit<RateScope, "source">): Promise<number>;
+  pause(ms: number): void;
+}
+
 /** Makes a budget. Most callers want {@link sharedBudget}. */
-export function createRateBudget(limits: BudgetLimits, now: () => number = Date.now): RateBudget {
+export function createRateBudget(
+  limits: BudgetLimits,
+  now: () => number = Date.now,
+  /** Asked before each request: limits may begin to be shared at any time. */
+  gate: () => Gate | undefined = () => undefined,
+): RateBudget {
   const lanes = { read: pLimit(limits.reads), write: pLimit(limits.writes) };
   // Only the first in a queue looks at the clock. If all did, those who come last could overtake the others for ever.
   const queues = { read: pLimit(1), write: pLimit(1), all: pLimit(1) };
@@ -94,18 +122,36 @@ export function createRateBudget(limits: BudgetLimits, now: () => number = Date.
       for (;;) {
         if (signal?.aborted) throw stopped();
         const wait = findWait(counts);
-        if (!wait) return;
+        if (!wait) return takeShared(counts);
         const delayMs = Math.max(1, wait.at - now());
         if (wait.isBounded && delayMs > maxWaitMs) {
-          throw new GroupSyncError("rate-limited", `The limit of ${wait.reason} (${wait.scope}) is used up.`, {
-            retryable: true,
-            retryAt: wait.at,
-          });
+          throw tooLong(wait.reason, wait.scope, wait.at);
         }
         if (delayMs >= UNSPOKEN_WAIT_MS) onWait(wait.scope, delayMs, wait.reason);
-        await sleep(delayMs, undefined, signal ? { signal } : {}).catch(() => {
-          throw stopped();
-        });
+        await pauseFor(delayMs);
+      }
+    }
+
+    function pauseFor(delayMs: number): Promise<void> {
+      return sleep(delayMs, undefined, signal ? { signal } : {}).catch(() => {
+        throw stopped();
+      });
+    }
+
+    /** What other processes leave of the limits, after our own. */
+    async function takeShared(counts: RateScope["counts"]): Promise<void> {
+      for (const rate of limits.rates.filter((each) => each.counts === counts)) {
+        for (;;) {
+          if (signal?.aborted) throw stopped();
+          const asked = performance.now();
+          const delayMs = (await gate()?.take(rate)) ?? 0;
+          // A place that was given to a process before it fell asleep is of a window long gone.
+          if (delayMs <= 0 && performance.now() - asked < STALE_MS) break;
+          const limit = `${rate.requests} requests per ${rate.windowMs / 1000} s, shared with other processes`;
+          if (delayMs > maxWaitMs) throw tooLong(limit, rate.scope, now() + delayMs);
+          if (delayMs >= UNSPOKEN_WAIT_MS) onWait(rate.scope, delayMs, limit);
+          if (delayMs > 0) await pauseFor(delayMs);
+        }
       }
     }
 
@@ -137,18 +183,36 @@ export function createRateBudget(limits: BudgetLimits, now: () => number = Date.
           .then(resolve, reject);
       }),
     pause: (until) => {
+      gate()?.pause(until - now());
       pausedUntil = Math.max(pausedUntil, until);
     },
   };
 }
 
 const budgets = new Map<string, RateBudget>();
+let shared: SharedLimits | undefined;
+
+/** From now on all budgets of this process share their limits with others. Undefined: not any more. */
+export function shareLimits(limits: SharedLimits | undefined): void {
+  shared = limits;
+}
+
+function gateOf(key: string): Gate | undefined {
+  const limits = shared;
+  return (
+    limits && {
+      take: (rate) => limits.take(key, rate),
+      // Whoever is not told meets the limit himself, and waits.
+      pause: (ms) => void limits.pause(key, ms).catch(() => undefined),
+    }
+  );
+}
 
 /** The budget of a scope, made at first use. `key` names service, address and credential; it is a hash, never a secret. */
 export function sharedBudget(key: string, limits: BudgetLimits): RateBudget {
   const known = budgets.get(key);
   if (known) return known;
-  const budget = createRateBudget(limits);
+  const budget = createRateBudget(limits, Date.now, () => gateOf(key));
   budgets.set(key, budget);
   return budget;
 }

@@ -36,6 +36,9 @@ export interface Tick {
   readonly targets: readonly { readonly provider: ProviderId; readonly group: string }[];
 }
 
+/** Why a turn was aborted: its work is somebody else's by now, and so is what is to be said of the service. */
+export const LOST = "lost to another worker";
+
 /** Everything that a service tells while it works. */
 export type JobEvent =
   | SyncEvent
@@ -95,7 +98,11 @@ export function createTicker(options: TickerOptions): (signal: AbortSignal) => P
       }
       const facing = { policy, now: new Date(now()), cancelledIsFailure: isLate(), onEvent };
       // What was done is told, even when it could not be written down.
-      const unsettled = await settleQuarantines(state, report.providers, facing).then(() => undefined, summarizeError);
+      // Whoever was asleep takes its own silence for the service's.
+      const unsettled =
+        signal.reason === LOST
+          ? undefined
+          : await settleQuarantines(state, report.providers, facing).then(() => undefined, summarizeError);
       const error = report.stateError ?? unsettled;
       return { status: report.status, report, ...(error && { error }), ...facts, drift };
     } catch (error) {
@@ -108,7 +115,7 @@ export function createTicker(options: TickerOptions): (signal: AbortSignal) => P
     onEvent({ type: "begin" });
     // By hand: AbortSignal.any leaves a trace on the service's signal for every turn in Node 20.
     const stopper = new AbortController();
-    const stop = () => stopper.abort();
+    const stop = () => stopper.abort(signal.reason);
     let late = false;
     const timer =
       options.deadlineMs === undefined

@@ -35,6 +35,9 @@ export async function openPostgres({ url, busyTimeoutMs }: PostgresOptions): Pro
     max: CONNECTIONS,
     connectionTimeoutMillis: CONNECT_MS,
     keepAlive: true,
+    // A process that is stopped in the middle of a transaction would keep its locks for as long as it sleeps; others
+    // wait for them no longer than `busyTimeoutMs`.
+    idle_in_transaction_session_timeout: Math.ceil(busyTimeoutMs / 2),
     // A store that nobody closed does not keep the process alive.
     allowExitOnIdle: true,
   });

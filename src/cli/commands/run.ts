@@ -7,6 +7,8 @@ import { runSchedule } from "../../jobs/schedule.js";
 import { createTicker, type JobEvent, type Tick, type TickerOptions } from "../../jobs/tick.js";
 import { createCronTimetable, createPeriodicTimetable, type Timetable } from "../../jobs/timetable.js";
 import { createTelemetry } from "../../jobs/trace.js";
+import type { ProviderId } from "../../model.js";
+import type { ReconcileOptions } from "../../reconcile/reconcile.js";
 import { exitCodeOfReport } from "../exit.js";
 import { planOptions, readSpec } from "../inputs.js";
 import { type CommonFlags, parseDuration, type Session } from "../session.js";
@@ -37,17 +39,18 @@ export async function runRun(session: Session, flags: RunFlags): Promise<number>
   const timetable = flags.once ? undefined : timetableOf(flags);
   const jitterMs = flags.jitter === undefined ? 0 : parseDuration("--jitter", flags.jitter);
   const service = await startService(session, flags);
+  const { onEvent, tell } = service.lane();
   try {
-    const tick = createTicker(tickerOptions(session, flags, service));
-    if (!timetable) return endOnce(await service.tell(await tick(session.signal)), session, flags);
+    const tick = createTicker(tickerOptions(() => session, flags, { onEvent, warn: service.warn }));
+    if (!timetable) return endOnce(await tell(await tick(session.signal)), session, flags);
     service.log({ level: "info", event: "start", message: `${flags.config}: ${timetable.description}` });
     await runSchedule({
       timetable,
       jitterMs,
       signal: session.signal,
-      onEvent: service.onEvent,
+      onEvent,
       turn: async (signal) => {
-        await service.tell(await tick(signal));
+        await tell(await tick(signal));
       },
     });
     service.log({ level: "info", event: "stop", message: "stopped on request" });
@@ -67,7 +70,13 @@ function endOnce(tick: Tick, session: Session, flags: RunFlags): number {
   return { busy: 5, resting: 6 }[tick.status as string] ?? (code === "rate-limited" ? 6 : 1);
 }
 
-function timetableOf({ cron, every, timeZone, jitter }: RunFlags): Timetable {
+/** When, by the flags. Throws `options-invalid` unless it is said in exactly one way. */
+export function timetableOf({
+  cron,
+  every,
+  timeZone,
+  jitter,
+}: Pick<RunFlags, "cron" | "every" | "timeZone" | "jitter">): Timetable {
   if ((cron === undefined) === (every === undefined)) {
     throw new GroupSyncError("options-invalid", "When to run is said by either --cron or --every.", {
       hint: 'Such as: group-sync run --every 15m, or: group-sync run --cron "*/15 * * * *"',
@@ -82,39 +91,49 @@ function timetableOf({ cron, every, timeZone, jitter }: RunFlags): Timetable {
   return createPeriodicTimetable(periodMs);
 }
 
-/** What a turn works with: everything is opened anew, so that a changed spec, credential or database is no matter. */
+/**
+ * What a turn works with: everything is opened anew, so that a changed spec, credential or database is no matter.
+ * `sessionOf` is asked at each turn, as its flags may narrow that turn.
+ */
 export function tickerOptions(
-  session: Session,
+  sessionOf: () => Session,
   flags: ServiceFlags,
-  { onEvent, log }: Pick<Service, "onEvent" | "log">,
+  { onEvent, warn }: Pick<Lane, "onEvent"> & Pick<Service, "warn">,
+  more: Pick<ReconcileOptions, "leaseMs"> = {},
 ): TickerOptions {
-  let digest: string | undefined;
   return {
     onEvent,
     ...(flags.deadline !== undefined && { deadlineMs: parseDuration("--deadline", flags.deadline) }),
     withWork: async (act) => {
+      const session = sessionOf();
       const warnings: string[] = [];
       const spec = await readSpec({ ...session, say: (text) => warnings.push(text) });
-      // Said once per spec, not at every turn.
-      if (spec.digest !== digest) {
-        for (const message of warnings) log({ level: "warn", event: "spec", message });
-      }
-      digest = spec.digest;
+      warn(spec.digest, warnings);
       return withState(spec, session, { create: true }, (state) => {
         if (!state) throw new GroupSyncError("internal", "A service was started without a state.");
         const { signal: _signal, onEvent: _progress, ...options } = planOptions(session, spec);
-        return act({ ...options, state });
+        return act({ ...options, ...more, state });
       });
     },
   };
 }
 
-/** What stands around the turns of a service: log, metrics, health, notices. */
-export interface Service {
+/** What stands around turns of which one follows the other. */
+interface Lane {
   readonly onEvent: (event: JobEvent) => void;
-  readonly log: (entry: LogEntry) => void;
   /** Notifies of what came of a turn, as wished. */
   readonly tell: (tick: Tick) => Promise<Tick>;
+}
+
+/** What stands around the turns of a service: log, metrics, health, notices. */
+interface Service {
+  readonly log: (entry: LogEntry) => void;
+  /** One for each row of turns that go on side by side; `provider`: turns of this one alone. */
+  readonly lane: (provider?: ProviderId) => Lane;
+  /** Tells warnings about a spec: once for each spec, not at every turn. */
+  readonly warn: (digest: string, messages: readonly string[]) => void;
+  /** Ready from now on, whether or not there was a turn. */
+  readonly admit: () => void;
   readonly close: () => Promise<void>;
 }
 
@@ -138,9 +157,9 @@ export async function startService(
   // A spec that is wrong from the start is a mistake to be seen now, not a line in a log.
   const spec = await readSpec({ ...session, say: () => {} });
   const notifier = notifierOf(flags);
-  const makeNotice = createNoticeMaker();
+  let warned: string | undefined;
   const metrics = createMetrics();
-  const telemetry = (await createTelemetry(metrics))?.();
+  const createSpans = await createTelemetry(metrics);
   let health: HealthServer | undefined;
   if (flags.healthPort !== undefined) {
     health = await startHealthServer({
@@ -157,27 +176,44 @@ export async function startService(
   });
   return {
     log,
-    onEvent: (event) => {
-      metrics.onEvent(event);
-      telemetry?.(event);
-      health?.onEvent(event);
-      for (const entry of describeEvent(event)) log(entry);
+    lane: (provider) => {
+      const makeNotice = createNoticeMaker();
+      const telemetry = createSpans?.();
+      return {
+        onEvent: (event) => {
+          metrics.onEvent(event);
+          telemetry?.(event);
+          health?.onEvent(event);
+          for (const entry of describeEvent(event)) log(provider === undefined ? entry : nameProvider(entry, provider));
+        },
+        tell: async (tick) => {
+          const notice = makeNotice(tick);
+          if (!notice || !notifier) return tick;
+          try {
+            await notifier(notice, AbortSignal.timeout(NOTICE_MS));
+          } catch (error) {
+            log({ level: "error", event: "notify", message: explainNotifyError(error) });
+          }
+          return tick;
+        },
+      };
     },
-    tell: async (tick) => {
-      const notice = makeNotice(tick);
-      if (!notice || !notifier) return tick;
-      try {
-        await notifier(notice, AbortSignal.timeout(NOTICE_MS));
-      } catch (error) {
-        log({ level: "error", event: "notify", message: explainNotifyError(error) });
-      }
-      return tick;
+    admit: () => health?.admit(),
+    warn: (digest, messages) => {
+      if (warned !== digest) for (const message of messages) log({ level: "warn", event: "spec", message });
+      warned = digest;
     },
     close: async () => {
       session.signal.removeEventListener("abort", retire);
       await health?.close();
     },
   };
+}
+
+/** Many lines of a service tell of all its providers together; beside other turns they have to say whose they are. */
+function nameProvider(entry: LogEntry, provider: ProviderId): LogEntry {
+  if (entry.facts?.["provider"] !== undefined) return entry;
+  return { ...entry, message: `${provider}: ${entry.message}`, facts: { provider, ...entry.facts } };
 }
 
 function notifierOf({ notify, notifyFormat, notifyCommand }: ServiceFlags): Notifier | undefined {
