@@ -10,6 +10,7 @@ import {
   trueMembers,
   type World,
 } from "../scenarios/world.js";
+import { LOST } from "../../src/jobs/tick.js";
 import { createService, seed, type TestService, wish } from "./kit.js";
 
 const MINUTE = 60_000;
@@ -162,6 +163,19 @@ describe("a service", () => {
     expect(await service.withState((state) => state.quarantines())).toContainEqual(
       expect.objectContaining({ provider: "calls", failures: 1 }),
     );
+  });
+
+  it("blames no service when the work is somebody else's by now", async () => {
+    world.sandbox.addFault({ kind: "server-error", service: "docspace", when: "write", times: 0 });
+    const lost = new AbortController();
+    const turn = service.tick(lost.signal);
+    // It has begun to write, and hears nothing good.
+    await expect
+      .poll(() => world.sandbox.log.some(({ service: name, write }) => write && name === "docspace"))
+      .toBe(true);
+    lost.abort(LOST);
+    expect((await turn).report?.providers.find(({ id }) => id === "docs")?.outcomes).not.toEqual([]);
+    expect(await service.withState((state) => state.quarantines())).toEqual([]);
   });
 
   it("tells a stop on request from a failure", async () => {
