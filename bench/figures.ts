@@ -1,11 +1,7 @@
 /** What is measured, where it must stand, and the table that shows both. */
 
 /** Where a figure must stand. `reported`: nothing is asked of it. */
-type Bound =
-  | { readonly atMost: number }
-  | { readonly atLeast: number }
-  | { readonly exactly: number }
-  | "reported";
+type Bound = { readonly atMost: number } | { readonly atLeast: number } | { readonly exactly: number } | "reported";
 
 /** One row of the table. */
 export interface Figure {

@@ -208,7 +208,7 @@ export async function measureTogether(quick: boolean): Promise<readonly Figure[]
 /** The same with the documented limit of Genesys, which its emulator enforces. The windows are real minutes. */
 export async function measureLimit(): Promise<readonly Figure[]> {
   const perMinute = 300;
-  const { alone, together, facts } = await race(drifted(110, 1, 1), {
+  const { alone, together, facts } = await race(drifted(95, 1, 1), {
     switches: { genesys: { rateLimit: perMinute } },
     connections: { genesys: { requestsPerMinute: perMinute } },
   });

@@ -167,6 +167,11 @@ export interface SpecProvider {
   /** The options of the adapter, environment variables filled in. Holds secrets: never printed, saved or logged. */
   readonly options: Readonly<Record<string, unknown>>;
   readonly guards: GuardSettings;
+  /**
+   * True: with state, a group whose version has not moved since it was last read whole and found to be as wished is not
+   * read again for a day. Counts where the service has versions (Genesys). @default false
+   */
+  readonly incremental?: boolean;
 }
 
 /** Something wrong (or doubtful) in a spec: what was found, where, and what would be right. */

@@ -8,6 +8,7 @@ import { type Identities, normalizeEmail, type Resolution } from "../identity.js
 import type { Account, Change, DesiredMember, Group, Member, Role, Snapshot, Target } from "../model.js";
 import { ROLES } from "../model.js";
 import type { Capabilities } from "../provider.js";
+import { digestOf } from "./plan.js";
 import type { TargetReading } from "./snapshot.js";
 
 /** A target with everything that would have to change there. */
@@ -33,7 +34,7 @@ export function diffTarget(
 ): TargetDiff {
   const { target } = reading;
   const nothing = { target, reading, changes: [], unresolved: [], notes: [] };
-  if (reading.state === "problem") return nothing;
+  if (reading.state === "problem" || reading.state === "unread") return nothing;
   if (target.absent) {
     if (reading.state !== "found") return nothing;
     return {
@@ -61,6 +62,15 @@ export function diffTarget(
   ];
   const notes = [...(actual ? noteName(target, actual.group, capabilities) : []), ...desired.notes];
   return { target, reading, changes, unresolved: desired.unresolved, notes };
+}
+
+/** A fingerprint of everything that {@link diffTarget} goes by, but for the reading and what is remembered. */
+export function digestWish(target: Target, identities: Identities, capabilities: Capabilities, today: string): string {
+  const { name, description, mode, absent, managed } = target;
+  const { wanted, expired, kept, unresolved } = resolveDesired(target, identities, capabilities, today);
+  const accounts = [...wanted].map(([account, { role }]) => `${account}\n${role}`);
+  const lists = [accounts, [...expired.keys()], [...kept], [...unresolved]].map((list) => list.toSorted());
+  return digestOf({ name, description, mode, absent, managed, lists });
 }
 
 interface Desired {

@@ -247,20 +247,22 @@ export function concludeProvider(
   const sent = new Map(entries.flatMap((entry) => entry.changes.map((change) => [changeKey(change), entry] as const)));
   const groupIds = new Map<string, string>();
   const book: Book = new Map();
-  for (const change of plan.changes) {
-    const entry = sent.get(changeKey(change));
-    const reading = readingOf.get(change.group);
-    if (!entry) book.set(change, { status: "skipped", error: NOT_SENT });
-    else if (!reading && !isNamed(change.group)) book.set(change, { status: "unknown", error: NOT_READ });
-    else if (!reading || reading.state === "problem") return undefined;
+  for (const planned of plan.changes) {
+    const entry = sent.get(changeKey(planned));
+    const reading = readingOf.get(planned.group);
+    if (!entry) book.set(planned, { status: "skipped", error: NOT_SENT });
+    else if (!reading && !isNamed(planned.group)) book.set(planned, { status: "unknown", error: NOT_READ });
+    else if (!reading || reading.state === "problem" || reading.state === "unread") return undefined;
     else {
-      if (reading.state === "found") groupIds.set(change.group, reading.snapshot.group.id);
+      if (reading.state === "found") groupIds.set(planned.group, reading.snapshot.group.id);
+      const change = asFarAsMade(planned, reading);
       book.set(change, endOf(change, entry, reading));
     }
   }
   const { id, type, unresolved, problems, notes } = plan;
   const calls = { read: 0, write: entries.length, retried: 0, throttledSeconds: 0 };
-  return { id, type, outcomes: listOutcomes(plan, book, groupIds), unresolved, problems, notes, calls };
+  const outcomes = listOutcomes({ ...plan, changes: [...book.keys()] }, book, groupIds);
+  return { id, type, outcomes, unresolved, problems, notes, calls };
 }
 
 /** Writes down what a broken run has truly done at one provider: before it is asked what is ours and who was invited. */
@@ -315,6 +317,13 @@ const NOT_SHOWN = {
     message: "The process ended while this was sent, and a reading does not show it.",
   },
 } as const satisfies Record<NonNullable<JournalEntry["outcome"]>, ErrorSummary>;
+
+/** Whoever was added and did not get the role any more was added all the same: as what they are. */
+function asFarAsMade(change: Change, reading: TargetReading): Change {
+  if (change.type !== "member.add" || reading.state !== "found") return change;
+  const member = reading.snapshot.members.find(({ account }) => account === change.account);
+  return member?.state === "active" && member.direct ? { ...change, role: member.role } : change;
+}
 
 function endOf(change: Change, { outcome = "unknown" }: JournalEntry, reading: TargetReading): Progress {
   const found = reading.state === "found" ? reading.snapshot : undefined;

@@ -8,7 +8,7 @@
  */
 import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
-import { groupBy } from "../collections.js";
+import { groupBy, renderCount } from "../collections.js";
 import { GroupSyncError, isGroupSyncError, summarizeError } from "../errors.js";
 import { confirmPins, normalizeId, notePins, resolvePeople } from "../identity.js";
 import type {
@@ -32,7 +32,7 @@ import { toolVersion } from "../version.js";
 import { applyChanges } from "./apply.js";
 import { listValidApprovals, releaseApproved } from "./approve.js";
 import { estimateCost } from "./batch.js";
-import { diffTarget, type TargetDiff } from "./diff.js";
+import { diffTarget, digestWish, type TargetDiff } from "./diff.js";
 import { createMeter, type Meter, type SyncEvent } from "./events.js";
 import { type Allowance, guardChanges, isAllowed, isOurs, matchesGlob, type ProviderDiff } from "./guard.js";
 import {
@@ -52,6 +52,7 @@ import {
   rememberBroken,
   rememberReport,
 } from "./memory.js";
+import { type IsUnmoved, recallVerified, rememberVerified } from "./incremental.js";
 import { buildPlan, digestMembers, parsePlan } from "./plan.js";
 import { buildReport, listOutcomes, listResidual, type ProviderResult } from "./report.js";
 import { confirmKinds, readGroupWhole, readTargets, type TargetReading } from "./snapshot.js";
@@ -473,7 +474,13 @@ async function draftProvider(
     run.onEvent({ type: "phase", provider: id, phase: "read" });
     const isLate = (reading: TargetReading) =>
       broken.some((each) => mayShowLate(each, reading, capabilities.invitations.value));
-    let readings = stampReadings(await readPastLate(access, targets, isLate, run), report.identity);
+    const today = run.now().toISOString().slice(0, 10);
+    const wishOf = (target: Target) => digestWish(target, identities, capabilities, today);
+    const isIncremental = spec.providers.find((entry) => entry.id === id)?.incremental === true;
+    // What is taken back, and what a dead run may have done, is looked at.
+    const mayTrust = isIncremental && !work.diff && broken.length === 0;
+    const isUnmoved = state && mayTrust ? await recallVerified(state, scope, wishOf, run.now()) : undefined;
+    let readings = stampReadings(await readPastLate(access, targets, isLate, run, isUnmoved), report.identity);
     for (const each of state ? broken : []) {
       const plan = each.plan.providers.find((part) => part.id === id && part.identity === scope.identity);
       const part = plan && concludeProvider(each, plan, readings, isNamedIn(spec, id));
@@ -481,7 +488,6 @@ async function draftProvider(
     }
     const memory = state ? findDeclined(await recall(state, scope), readings) : NO_MEMORY;
     if (state && run.lease) await rememberAnswers(state, scope, readings);
-    const today = run.now().toISOString().slice(0, 10);
     const pinned = namesByPin(spec, provider);
     const compare = () =>
       readings.map((reading) =>
@@ -503,7 +509,11 @@ async function draftProvider(
       readings = sure;
       diffs = compare();
     }
-    const notes = notePins(identities, spec.people, addressesIn(readings));
+    if (state && run.lease && isIncremental) await rememberVerified(state, scope, diffs, wishOf, run.now());
+    const notes = [
+      ...notePins(identities, spec.people, addressesIn(readings)),
+      ...noteUnread(readings, isIncremental && !state),
+    ];
     const guards = spec.providers.find((entry) => entry.id === id)?.guards ?? spec.guards;
     const own = report.ownAccount === undefined ? {} : { ownAccount: report.ownAccount };
     const { formerIdentity, ...recollection } = memory;
@@ -553,11 +563,11 @@ async function readPastLate(
   targets: readonly Target[],
   isLate: (reading: TargetReading) => boolean,
   { onEvent, options: { signal, verifyMs } }: Run,
+  isUnmoved: IsUnmoved | undefined,
 ): Promise<readonly TargetReading[]> {
-  const read = (which: readonly Target[], within: CallContext) =>
-    readTargets(which, provider, within, (done, total) =>
-      onEvent({ type: "progress", provider: provider.id, phase: "read", done, total }),
-    );
+  const tell = (done: number, total: number) =>
+    onEvent({ type: "progress", provider: provider.id, phase: "read", done, total });
+  const read = (which: readonly Target[], within: CallContext) => readTargets(which, provider, within, tell, isUnmoved);
   const readings = await read(targets, context);
   let late = readings.filter(isLate);
   if (late.length === 0) return readings;
@@ -571,6 +581,15 @@ async function readPastLate(
     late = (await read(again, meter.context(signal))).filter(isLate);
   }
   return read(targets, meter.context(signal));
+}
+
+/** Says what an incremental run has not looked at, or that it could not be one. */
+function noteUnread(readings: readonly TargetReading[], lacksState: boolean): readonly string[] {
+  if (lacksState) return ["every group is read each time: incremental needs state, and none was given"];
+  const unread = readings.filter(({ state }) => state === "unread").length;
+  if (unread === 0) return [];
+  const groups = renderCount(unread, "group was", "groups were");
+  return [`${groups} not read again: as wished when last read, and of the same version since (incremental)`];
 }
 
 /** Each reading says as whom it was made. */
@@ -682,7 +701,7 @@ function preconditionOf(
   diff: ProviderDiff | undefined,
   allow: readonly Allowance[],
 ): readonly Precondition[] {
-  if (reading.state === "problem") return [];
+  if (reading.state === "problem" || reading.state === "unread") return [];
   const { group, name } = reading.target;
   if (reading.state === "absent") return [{ group, name, memberCount: 0 }];
   const { snapshot } = reading;

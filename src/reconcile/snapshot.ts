@@ -21,6 +21,8 @@ export type TargetReading =
       readonly matchedBy: "id" | "name" | "previous-name";
       readonly snapshot: Snapshot;
     }
+  /** There, and known to be as wished without being read (see incremental.ts). */
+  | { readonly state: "unread"; readonly target: Target; readonly group: Group }
   /** Proved not to be there, under no name; it may be created. */
   | { readonly state: "absent"; readonly target: Target }
   /** Nothing can be done for this target, and why. */
@@ -29,12 +31,16 @@ export type TargetReading =
 const READINGS = 3;
 const BETWEEN_READINGS_MS = 300;
 
-/** Finds and reads the groups of all targets of one provider. Throws when the list of groups cannot be read at all. */
+/**
+ * Finds and reads the groups of all targets of one provider. Throws when the list of groups cannot be read at all.
+ * `isUnmoved`: groups that need not be read. @default none
+ */
 export async function readTargets(
   targets: readonly Target[],
   provider: GroupProvider,
   context: CallContext,
   onProgress: (done: number, total: number) => void = () => {},
+  isUnmoved: (target: Target, group: Group) => boolean = () => false,
 ): Promise<readonly TargetReading[]> {
   const list = () =>
     readWhole(
@@ -50,7 +56,11 @@ export async function readTargets(
   const named = targets.map((target) =>
     target.groupId === undefined ? target : { ...target, groupId: normalizeId(target.groupId, provider) },
   );
-  const matches = matchTargets(named, listing, provider.capabilities);
+  const matches = matchTargets(named, listing, provider.capabilities).map((match) =>
+    match.state === "matched" && match.doubt === undefined && isUnmoved(match.target, match.group)
+      ? { state: "unread" as const, target: match.target, group: match.group }
+      : match,
+  );
   const ids = matches.flatMap((match) => (match.state === "matched" ? [match.group.id] : []));
   const others = matches.length - ids.length;
   const results = await readGroupsWhole(ids, provider, context, (done) => onProgress(others + done, targets.length));
@@ -154,7 +164,7 @@ interface Matched {
   /** Why this may be the wrong group all the same. */
   readonly doubt?: string;
 }
-type Match = Matched | Exclude<TargetReading, { state: "found" }>;
+type Match = Matched | Exclude<TargetReading, { state: "found" | "unread" }>;
 
 /** Pure: which listed group each target means. Names are compared exactly; a name that fits twice fits nobody. */
 export function matchTargets(

@@ -108,12 +108,19 @@ function placeProviders(guards: GuardSettings, source: ResolveSource): ReadonlyM
         `This is a secret, written out in the file. Keep it in the environment: ${name}: \${${environmentName(id, name)}}.`,
       );
     }
+    if (entry.incremental === true && !type.capabilities.versions.value) {
+      problems.warn(
+        document.locate(["providers", id, "incremental"]),
+        `${type.label} shows no versions of groups, so every group is read each time, as without this key.`,
+      );
+    }
     placed.set(id, {
       provider: {
         id,
         type: type.type,
         options: options.data as Readonly<Record<string, unknown>>,
         guards: inherit(guards, entry.guards, ["providers", id, "guards"], source),
+        ...(entry.incremental === true && { incremental: true }),
       },
       type,
       mode: entry.mode,

@@ -203,6 +203,12 @@ const providerEntryShape = {
   mode: mode.optional(),
   adopt: adopt.optional(),
   guards: guards.optional(),
+  incremental: z
+    .boolean()
+    .optional()
+    .describe(
+      "True: groups that were as wished when last read, and whose version has not moved since, are not read again for a day. For services with versions (Genesys); needs state. Default false.",
+    ),
 };
 
 /** Keys of a provider's entry that are ours; the rest are the adapter's options. */

@@ -71,7 +71,15 @@ describe("the JSON Schema", () => {
       additionalProperties: false,
       properties: { token: { type: "string", description: "The token." }, mode: {}, adopt: {}, guards: {} },
     });
-    expect(Object.keys(variants[2]?.properties ?? {})).toEqual(["type", "mode", "adopt", "guards", "token", "user"]);
+    expect(Object.keys(variants[2]?.properties ?? {})).toEqual([
+      "type",
+      "mode",
+      "adopt",
+      "guards",
+      "incremental",
+      "token",
+      "user",
+    ]);
   });
 
   test("takes ${NAME} where a service takes only some words", () => {
