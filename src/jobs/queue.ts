@@ -442,7 +442,9 @@ async function connectPostgres({ url, name }: QueuePlace): Promise<Server> {
     // Whoever is stopped while it holds the lock keeps it no longer than this.
     idle_in_transaction_session_timeout: CONNECT_MS,
   });
+  // A connection that breaks is told by the query that it happens to; without a listener it would end the process.
   pool.on("error", () => undefined);
+  pool.on("connect", (connected) => connected.on("error", () => undefined));
   pool.setMaxListeners(0);
   const alone = async <T>(act: () => Promise<T>): Promise<T> => {
     const client = await pool.connect();

@@ -43,6 +43,8 @@ export async function openPostgres({ url, busyTimeoutMs }: PostgresOptions): Pro
   });
   // An idle connection that breaks is replaced at the next query; without a listener it would end the process.
   pool.on("error", () => undefined);
+  // So would one that breaks in the middle of its work, though the query that it was at is told of it.
+  pool.on("connect", (client) => client.on("error", () => undefined));
   return {
     db: new Kysely<Tables>({ dialect: new PostgresDialect({ pool }) }),
     place: PLACE,

@@ -170,9 +170,8 @@ describe("a service", () => {
     const lost = new AbortController();
     const turn = service.tick(lost.signal);
     // It has begun to write, and hears nothing good.
-    await expect
-      .poll(() => world.sandbox.log.some(({ service: name, write }) => write && name === "docspace"))
-      .toBe(true);
+    const hasWritten = () => world.sandbox.log.some(({ service: name, write }) => write && name === "docspace");
+    await expect.poll(hasWritten, { timeout: 20_000, interval: 5 }).toBe(true);
     lost.abort(LOST);
     expect((await turn).report?.providers.find(({ id }) => id === "docs")?.outcomes).not.toEqual([]);
     expect(await service.withState((state) => state.quarantines())).toEqual([]);
