@@ -164,7 +164,8 @@ export const PAGE_SCRIPT = String.raw`
     });
     list.replaceChildren();
     const noun = view.value === "person" ? "people" : "groups";
-    count.textContent = found.toLocaleString("en") + (found === 1 ? " line" : " lines") + " in " + sections.size.toLocaleString("en") + " " + noun;
+    const one = view.value === "person" ? "person" : "group";
+    count.textContent = found.toLocaleString("en") + (found === 1 ? " line" : " lines") + " in " + sections.size.toLocaleString("en") + " " + (sections.size === 1 ? one : noun);
     pager([...sections], SECTIONS, (section) => drawSection(section, found <= OPEN_AT_ONCE), list, noun);
   }
 

@@ -212,7 +212,7 @@ describe.runIf(executablePath !== undefined)("the HTML page", () => {
         return performance.now() - start;
       };
       const searchMs = await timed(() => page.locator("#search").fill("person-12345"), /^3 lines in/);
-      const personMs = await timed(() => page.locator("#view").selectOption("person"), /people$/);
+      const personMs = await timed(() => page.locator("#view").selectOption("person"), / (person|people)$/);
       const clearMs = await timed(() => page.locator("#search").fill(""), /^100,000 lines/);
       const nodes = (await page.evaluate("document.querySelectorAll('*').length")) as number;
       console.log(
@@ -249,6 +249,7 @@ describe.runIf(executablePath !== undefined)("the HTML page", () => {
       await name.click();
       expect(await page.locator("#view").inputValue()).toBe("person");
       expect(await page.locator("#list summary b").allTextContents()).toEqual([who]);
+      expect(await page.locator("#count").textContent()).toMatch(/^\d+ lines? in 1 person$/);
       expect(await page.locator("#search").inputValue()).toBe(who);
     });
   });
