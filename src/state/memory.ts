@@ -177,6 +177,12 @@ export function createMemoryState(): State {
           .slice(0, limit && atLeastNone(limit))
           .map(copy),
       ),
+    openRuns: () =>
+      attempt(() =>
+        newestFirst()
+          .filter(({ finishedAt }) => finishedAt === undefined)
+          .map(copy),
+      ),
     run: (begin) =>
       attempt(() => {
         const runId = pickRun(begin, [...runs.keys()].filter((id) => id.startsWith(begin)).toSorted(byBytes));

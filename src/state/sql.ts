@@ -325,6 +325,10 @@ const amongPairs = (piece: readonly MembershipKey[]): RawBuilder<boolean> =>
 
 const runColumns = ["run_id", "plan_id", "started_at", "finished_at", "status", "summary"] as const;
 
+function newestFirst(db: Kysely<Tables>) {
+  return db.selectFrom("group_sync_runs").select(runColumns).orderBy("started_at", "desc").orderBy("run_id", "desc");
+}
+
 function toRunRecord(row: Pick<Tables["group_sync_runs"], (typeof runColumns)[number]>): RunRecord {
   return {
     runId: row.run_id,
@@ -595,14 +599,12 @@ function createSqlState(backend: Backend): State {
       }),
     runs: (limit) =>
       read(async (db) => {
-        const query = db
-          .selectFrom("group_sync_runs")
-          .select(runColumns)
-          .orderBy("started_at", "desc")
-          .orderBy("run_id", "desc");
+        const query = newestFirst(db);
         const rows = await (limit === undefined ? query : query.limit(atLeastNone(limit))).execute();
         return rows.map(toRunRecord);
       }),
+    openRuns: () =>
+      read(async (db) => (await newestFirst(db).where("finished_at", "is", null).execute()).map(toRunRecord)),
     run: (begin) =>
       readTogether(async (db) => {
         const found = await db

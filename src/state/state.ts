@@ -146,6 +146,8 @@ export interface State {
   endRun(report: Report): Promise<void>;
   /** Newest first. */
   runs(limit?: number): Promise<readonly RunRecord[]>;
+  /** Runs without an end: under way, or broken off. Newest first. */
+  openRuns(): Promise<readonly RunRecord[]>;
   /** One run, with its plan, journal and report. Undefined when there is no such run. A unique prefix of the id will do. */
   run(runId: string): Promise<
     | {

@@ -234,6 +234,7 @@ describe.each(Object.entries(placesIn(() => postgres)))("the state in %s", (_nam
     expect(await state.pruneRuns(4)).toBe(0);
     expect(await state.pruneRuns(2)).toBe(2);
     expect(await left()).toEqual(["r4", "r2", "crashed"]);
+    expect((await state.openRuns()).map(({ runId }) => runId)).toEqual(["crashed"]);
     expect(await state.run("r1")).toBeUndefined();
     expect((await state.run("r2"))?.journal).toHaveLength(1);
     expect(await state.pruneRuns(-1)).toBe(2);
@@ -448,6 +449,7 @@ describe("all stores do alike", () => {
       step("endRun", [runId, planId, time], (state, ...args) => state.endRun(report(...args))),
       step("run", [fc.oneof(runId, fc.constantFrom("r", "ru", "run-"))], (state, ...args) => state.run(...args)),
       step("runs", [fc.integer({ min: -1, max: 3 })], (state, ...args) => state.runs(...args)),
+      step("openRuns", [], (state) => state.openRuns()),
       step("recordIntent", [runId, provider, sequence, lease], (state, runId, provider, sequence, lease) =>
         state.recordIntent(runId, { provider, sequence, kind: "members", changes: [] }, lease),
       ),
