@@ -197,13 +197,10 @@ export interface BrokenRun {
   readonly journal: readonly JournalEntry[];
 }
 
-const LOOK_BACK_RUNS = 50;
-
 /** Runs that did not come to their end and wrote to nothing but what the lease is on. */
 export async function findBrokenRuns(state: State, lease: Lease): Promise<readonly BrokenRun[]> {
-  const open = (await state.runs(LOOK_BACK_RUNS)).filter(({ finishedAt }) => finishedAt === undefined);
   const broken: BrokenRun[] = [];
-  for (const { runId, startedAt } of open) {
+  for (const { runId, startedAt } of await state.openRuns()) {
     const run = await state.run(runId);
     if (run?.plan.providers.every(({ identity }) => identity === "" || lease.names.includes(identity))) {
       broken.push({ runId, startedAt, plan: run.plan, journal: run.journal });
