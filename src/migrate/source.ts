@@ -1,9 +1,9 @@
 /** What a provider holds, read whole: where an export and a migration begin. */
-import pLimit from "p-limit";
 import { GroupSyncError } from "../errors.js";
+import { readEach } from "../http/many.js";
 import type { Group, Member, ProviderId, Snapshot } from "../model.js";
 import { type CallContext, createCallContext, type GroupProvider } from "../provider.js";
-import { readGroupWhole } from "../reconcile/snapshot.js";
+import { readGroupsWhole } from "../reconcile/snapshot.js";
 
 /** What to read of a provider. */
 export interface SourceOptions {
@@ -48,27 +48,19 @@ export async function readSource(options: SourceOptions): Promise<Source> {
   const listing = await provider.listGroups(context);
   mustBeWhole(provider.id, "list of groups", listing.evidence);
   const chosen = chooseGroups(listing.groups, options);
-  const plain = chosen.filter(({ kind }) => kind === "plain");
-  const limit = pLimit(Math.max(1, provider.capabilities.inFlight.reads.value));
-  let done = 0;
-  const read = await Promise.all(
-    plain.map((group) =>
-      limit(async () => {
-        const snapshot = await readGroupWhole(group.id, provider, context);
-        if (snapshot.group.kind === "plain") {
-          mustBeWhole(provider.id, `members of "${snapshot.group.name}"`, snapshot.evidence);
-        }
-        options.onProgress?.(++done, plain.length);
-        return snapshot;
-      }),
-    ),
+  const asked = await confirmKinds(chosen, provider, context);
+  const plain = asked.filter(({ kind }) => kind === "plain");
+  const readings = await readGroupsWhole(
+    plain.map(({ id }) => id),
+    provider,
+    context,
+    (done) => options.onProgress?.(done, plain.length),
   );
-  // A service may tell only with the group itself that it is not a plain one.
+  const read = plain.flatMap(({ id }) => valuesOf(readings.get(id)));
+  // A service may tell only with the members that a group is not a plain one.
   const snapshots = read.filter(({ group }) => group.kind === "plain");
-  const foreign = [
-    ...chosen.filter(({ kind }) => kind !== "plain"),
-    ...read.flatMap(({ group }) => (group.kind === "plain" ? [] : [group])),
-  ];
+  for (const { group, evidence } of snapshots) mustBeWhole(provider.id, `members of "${group.name}"`, evidence);
+  const foreign = [...asked, ...read.map(({ group }) => group)].filter(({ kind }) => kind !== "plain");
   const base = { provider: provider.id, type: provider.type, identity, readAt: new Date().toISOString(), foreign };
   if (!options.active) return { ...base, snapshots, leftOut: [] };
   return {
@@ -81,6 +73,26 @@ export async function readSource(options: SourceOptions): Promise<Source> {
       members.flatMap((member) => (member.state === "active" ? [] : [{ group, member }])),
     ),
   };
+}
+
+/** Groups with what decides about their membership, where only a call of its own tells that. */
+async function confirmKinds(
+  groups: readonly Group[],
+  provider: GroupProvider,
+  context: CallContext,
+): Promise<readonly Group[]> {
+  const readKind = provider.readKind?.bind(provider);
+  if (!readKind) return groups;
+  const results = await readEach(groups, provider.capabilities.inFlight.reads.value, async (group) =>
+    group.kind === "plain" ? { ...group, kind: await readKind(group.id, context) } : group,
+  );
+  return results.flatMap(valuesOf);
+}
+
+/** What was read, or the error with which it failed. */
+function valuesOf<T>(result: PromiseSettledResult<T> | undefined): readonly T[] {
+  if (result?.status === "rejected") throw result.reason;
+  return result ? [result.value] : [];
 }
 
 function chooseGroups(groups: readonly Group[], { provider, groups: wanted }: SourceOptions): readonly Group[] {
