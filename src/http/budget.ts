@@ -43,6 +43,8 @@ export interface BudgetLimits {
 
 /** Waits that are too short to be worth a word. */
 const UNSPOKEN_WAIT_MS = 50;
+/** How soon to look again where every place is taken by a request that has no answer yet. */
+const ANSWER_MS = 10;
 /** A shared place that took longer to get may be of a window that is over. */
 const STALE_MS = 1_000;
 
@@ -86,7 +88,9 @@ export function createRateBudget(
   const lanes = { read: pLimit(limits.reads), write: pLimit(limits.writes) };
   // Only the first in a queue looks at the clock. If all did, those who come last could overtake the others for ever.
   const queues = { read: pLimit(1), write: pLimit(1), all: pLimit(1) };
-  const windows = limits.rates.map((rate) => ({ rate, sent: [] as number[] }));
+  // When a request counts for the service lies somewhere between sending and answer: its place is taken from the first,
+  // and its window runs from the second.
+  const windows = limits.rates.map((rate) => ({ rate, underWay: 0, answered: [] as number[] }));
   let pausedUntil = 0;
 
   /** What holds back the next request: a pause, or a full window of those that count this. */
@@ -96,20 +100,21 @@ export function createRateBudget(
     if (pausedUntil > time) {
       return { at: pausedUntil, scope: "service", reason: "the service asked to wait", isBounded: false };
     }
-    for (const { rate, sent } of windows) {
+    for (const { rate, underWay, answered } of windows) {
       if (rate.counts !== counts) continue;
-      while (sent[0] !== undefined && sent[0] <= time - rate.windowMs) sent.shift();
-      const oldest = sent[0];
-      if (sent.length >= rate.requests && oldest !== undefined) {
-        return {
-          at: oldest + rate.windowMs,
-          scope: rate.scope,
-          reason: `${rate.requests} requests per ${rate.windowMs / 1000} s`,
-          isBounded: true,
-        };
-      }
+      while (answered[0] !== undefined && answered[0] <= time - rate.windowMs) answered.shift();
+      if (underWay + answered.length < rate.requests) continue;
+      const [oldest] = answered;
+      const reason = `${rate.requests} requests per ${rate.windowMs / 1000} s`;
+      return oldest === undefined
+        ? { at: time + ANSWER_MS, scope: rate.scope, reason, isBounded: false }
+        : { at: oldest + rate.windowMs, scope: rate.scope, reason, isBounded: true };
     }
     return undefined;
+  }
+
+  function windowsOf(effect: Effect) {
+    return windows.filter(({ rate }) => rate.counts === "all" || rate.counts === effect);
   }
 
   async function waitForTurn(
@@ -160,7 +165,7 @@ export function createRateBudget(
       await waitOut(effect);
       await queues.all(async () => {
         await waitOut("all");
-        for (const { rate, sent } of windows) if (rate.counts === "all" || rate.counts === effect) sent.push(now());
+        for (const window of windowsOf(effect)) window.underWay++;
       });
     });
   }
@@ -174,10 +179,17 @@ export function createRateBudget(
         signal?.addEventListener("abort", stop, { once: true });
         lanes[effect](async () => {
           await waitForTurn(effect, signal, onWait, maxWaitMs);
-          // Stopped in this very moment: the caller has been told that nothing was sent, so nothing is.
-          if (signal?.aborted) throw stopped();
-          signal?.removeEventListener("abort", stop);
-          return send();
+          try {
+            // Stopped in this very moment: the caller has been told that nothing was sent, so nothing is.
+            if (signal?.aborted) throw stopped();
+            signal?.removeEventListener("abort", stop);
+            return await send();
+          } finally {
+            for (const window of windowsOf(effect)) {
+              window.underWay--;
+              window.answered.push(now());
+            }
+          }
         })
           .finally(() => signal?.removeEventListener("abort", stop))
           .then(resolve, reject);

@@ -71,6 +71,22 @@ describe("the sliding window", () => {
     expect([...first.sent, ...sent]).toEqual([0, 400, 400, 1000, 1400, 1400, 2000]);
   });
 
+  test("runs from the answer: a slow request may have counted late", async () => {
+    const budget = createRateBudget(limited([rate(2, 1000)]));
+    const { sent } = sendAll(budget, reads(4), { takesMs: 300 });
+    await move(10_000);
+    expect(sent).toEqual([0, 0, 1300, 1300]);
+  });
+
+  test("takes a place from the sending: no more are under way than the window has", async () => {
+    const budget = createRateBudget(limited([rate(1, 5)]));
+    const { sent } = sendAll(budget, reads(2), { takesMs: 300 });
+    await move(299);
+    expect(sent).toEqual([0]);
+    await move(30);
+    expect(sent).toHaveLength(2);
+  });
+
   test("hands on what the request answers", async () => {
     const budget = createRateBudget(limited([rate(1, 1000)]));
     const { work } = sendAll(budget, ["read", "write"]);
@@ -248,10 +264,10 @@ describe("a pause", () => {
 
 describe("waiting", () => {
   test("is told with its limit, unless it is too short for a word", async () => {
-    const budget = createRateBudget(limited([rate(1, 49, "read", "short"), rate(1, 50, "write", "owner")]));
+    const budget = createRateBudget(limited([rate(1, 59, "read", "short"), rate(1, 60, "write", "owner")]));
     const { waits } = sendAll(budget, ["read", "read", "write", "write"]);
     await move(100);
-    expect(waits).toEqual([["owner", 50, "1 requests per 0.05 s"]]);
+    expect(waits).toEqual([["owner", 50, "1 requests per 0.06 s"]]);
   });
 
   test("longer than allowed is refused at once, with the time to come back", async () => {
