@@ -52,6 +52,11 @@ function seedOf(wish: Wish): readonly SeedGroup[] {
   });
 }
 
+interface GroupFile extends Record<string, unknown> {
+  readonly targets: Record<string, object>;
+  description?: string;
+}
+
 async function optionsFor(world: World, wish: Wish) {
   const wanted = wish.map(({ name, kind, is }) => ({
     name,
@@ -60,7 +65,7 @@ async function optionsFor(world: World, wish: Wish) {
   }));
   const object = specObject(world, { groups: wanted, connection: { timeoutMs: 30_000 } }) as unknown as {
     readonly people: Record<string, object>;
-    readonly groups: Record<string, { readonly targets: Record<string, object>; description?: string }>;
+    readonly groups: Record<string, GroupFile>;
   };
   object.people["sync"] = { email: BRAINSTEM_OWN, accounts: { faces: null, docs: null, calls: null } };
   for (const { name, kind, is, described } of wish) {
@@ -68,7 +73,7 @@ async function optionsFor(world: World, wish: Wish) {
     group.description = described[1];
     // Whoever makes a group at BrainSTEM owns it.
     if (kind === "new") group.targets["lab"] = { owners: [...is.owners, "sync"] };
-    if (kind === "gone") object.groups[name] = { ...{ name, delete: true }, targets: group.targets };
+    if (kind === "gone") object.groups[name] = { name, delete: true, targets: group.targets };
   }
   const spec = await parseSpec(JSON.stringify(object), { file: "test.json" });
   return { spec, providers: createProviders(spec), allow, verifyMs: 2_000 };
@@ -154,6 +159,6 @@ it("what is taken back is as it was, and what is taken back twice as it was afte
         await world.close();
       }
     }),
-    { numRuns: 10 },
+    { numRuns: 8 },
   );
 }, 120_000);
