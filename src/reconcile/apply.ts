@@ -13,7 +13,7 @@
 import pLimit from "p-limit";
 import { groupBy } from "../collections.js";
 import { GroupSyncError, isGroupSyncError, summarizeError } from "../errors.js";
-import type { Batch, BatchResult, Change, ErrorSummary, GroupRef, OutcomeStatus, Snapshot } from "../model.js";
+import type { Batch, BatchResult, Change, ErrorSummary, GroupRef, OutcomeStatus, Role, Snapshot } from "../model.js";
 import type { CallContext, GroupProvider } from "../provider.js";
 import {
   type GroupBatches,
@@ -33,6 +33,8 @@ export interface Progress {
   /** `sent`: answered with success, not yet seen by a reading. `open`: not sent. */
   readonly status: "open" | "sent" | Exclude<OutcomeStatus, "held">;
   readonly error?: ErrorSummary;
+  /** Somebody was added and did not get the role of the change: with which role they are there. */
+  readonly madeAs?: Role;
 }
 
 /** The book of one provider: every change of its plan and how it stands. */

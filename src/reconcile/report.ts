@@ -1,6 +1,6 @@
 /** Puts the report of a run together. Pure. */
 import type { Outcome, OutcomeStatus, ProviderPlan, ProviderReport, Report, Residual } from "../model.js";
-import type { Book } from "./apply.js";
+import type { Book, Progress } from "./apply.js";
 
 /** What one provider came to. */
 export interface ProviderResult {
@@ -19,12 +19,15 @@ export function listOutcomes(
   book: Book,
   groupIds: ReadonlyMap<string, string> = new Map(),
 ): readonly Outcome[] {
-  const made = plan.changes.map((change): Outcome => {
-    const { status, error } = book.get(change) ?? { status: "open" };
+  const made = plan.changes.flatMap((change): readonly Outcome[] => {
+    const { status, error, madeAs }: Progress = book.get(change) ?? { status: "open" };
     // Nothing is left open by apply and verify; if it were, nobody could say how it ended.
     const ended = status === "open" || status === "sent" ? "unknown" : status;
     const groupId = change.groupId ?? groupIds.get(change.group);
-    return { ...change, ...(groupId !== undefined && { groupId }), status: ended, ...(error && { error }) };
+    const outcome = { ...change, ...(groupId !== undefined && { groupId }), status: ended, ...(error && { error }) };
+    if (madeAs === undefined) return [outcome];
+    const { error: _error, ...added } = { ...outcome, role: madeAs, status: "applied" as const };
+    return [added, { ...outcome, type: "member.update", previousRole: madeAs }];
   });
   return [...made, ...plan.held.map((held): Outcome => ({ ...held, status: "held" }))];
 }

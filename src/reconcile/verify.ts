@@ -63,7 +63,8 @@ export async function verifyChanges(input: VerifyInput): Promise<readonly Residu
     );
     for (const [group, changes] of touched) {
       const reading = describeReading(readings.get(groupIds.get(group) ?? ""));
-      const open = settle(changes, reading, book, last, windowMs, isPatient);
+      const before = input.before.get(groupIds.get(group) ?? "");
+      const open = settle(changes, reading, before, book, last, windowMs, isPatient);
       if (reading.state === "read") residual.set(group, findLosses(group, changes, reading.snapshot, input));
       if (open.length > 0) touched.set(group, [...open]);
       else touched.delete(group);
@@ -92,6 +93,7 @@ function describeReading(result: PromiseSettledResult<Snapshot> | undefined): Re
 function settle(
   changes: readonly Change[],
   reading: Reading,
+  before: Snapshot | undefined,
   book: Book,
   last: boolean,
   windowMs: number,
@@ -115,9 +117,16 @@ function settle(
       book.set(change, { status: invited ? "pending" : "applied" });
       return false;
     }
+    if (!refused && !last) return true;
+    const member = accounts.get(change.account ?? "");
+    const isNew = change.type === "member.add" && !before?.members.some(({ account }) => account === change.account);
+    // Who is in without the role that was asked for has been added all the same.
+    const made = isNew && member?.state === "active" && member.direct ? { madeAs: member.role } : {};
     // Nobody waits for what was refused.
-    if (refused) return false;
-    if (!last) return true;
+    if (refused) {
+      book.set(change, { status: "failed", ...book.get(change), ...made });
+      return false;
+    }
     const whole = reading.state === "gone" || reading.snapshot.evidence.complete;
     const certain = whole && isPatient;
     // An error from sending is worth more than our own words.
@@ -127,7 +136,7 @@ function settle(
         ? `The service accepted this, but ${windowMs === 0 ? "reading afterwards" : `${windowMs / 1000} s later a reading`} does not show it.`
         : `The service accepted this, but the reading afterwards was not whole: ${reading.snapshot.evidence.because}.`,
     };
-    book.set(change, { status: certain ? "skipped" : "unknown", error });
+    book.set(change, { status: certain ? "skipped" : "unknown", error, ...made });
     return false;
   });
 }

@@ -124,6 +124,22 @@ describe("a batch that is refused", () => {
     expect(report.status).toBe("converged");
   });
 
+  it("that took somebody in without the role tells both", async () => {
+    const provider: MemoryProvider = lab({
+      onWrite: (_batch, nth) => {
+        if (nth === 1) provider.control.addMember("g", "p2");
+        throw refused();
+      },
+    });
+    const report = await run(provider, [group("crew", { members: ["p0", "p1"], owners: ["p2"] })]);
+    expect(linesOf(report)).toEqual(["member.add p2 applied", "member.update p2 failed refused"]);
+    expect(report.providers[0]?.outcomes).toMatchObject([
+      { role: "member" },
+      { role: "owner", previousRole: "member" },
+    ]);
+    expect(report).toMatchObject({ status: "partial", summary: { applied: 1, failed: 1 } });
+  });
+
   it("too large, it goes on in smaller parts", async () => {
     const provider = lab({
       onWrite: (batch) => {

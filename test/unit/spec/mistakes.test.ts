@@ -373,5 +373,7 @@ test("a mistyped person beyond a wrong entry is told at its own place in the fil
 test("keys that are there already are not suggested", async () => {
   const [problem] = await problemsOf(`${HEAD.replace("token:", "typo: 1, token:")}groups: {}\n`);
   expect(problem?.message).not.toContain("Did you mean");
-  expect(problem?.message).toContain("Known here: type, mode, adopt, guards, incremental, token, baseUrl, region, timeoutMs.");
+  expect(problem?.message).toContain(
+    "Known here: type, mode, adopt, guards, incremental, token, baseUrl, region, timeoutMs.",
+  );
 });
