@@ -6,8 +6,8 @@ export default defineConfig({
     setupFiles: ["test/setup.ts"],
     testTimeout: 60_000,
     hookTimeout: 60_000,
-    // Two cores: the files that start processes or servers would only wait for each other.
-    maxWorkers: 2,
+    // One more than the two cores of a small machine: much of the time goes into waiting for services to settle.
+    maxWorkers: 3,
     // The vendors' clients read configuration from HOME and proxies from the environment.
     env: { NO_COLOR: "1" },
   },
