@@ -204,13 +204,15 @@ function diffMembers(
   identities: Identities,
   mayTake: (account: string) => boolean,
 ): readonly MemberChange[] {
-  const actual = new Map<string, Member>();
-  for (const member of members) actual.set(member.account, member);
+  // Whoever is there and not, or not yet, found to be wanted.
+  const others = new Map<string, Member>();
+  for (const member of members) others.set(member.account, member);
   const adds: MemberChange[] = [];
   const updates: MemberChange[] = [];
   const removes: MemberChange[] = [];
   for (const [account, { person, role }] of desired.wanted) {
-    const member = actual.get(account);
+    const member = others.get(account);
+    others.delete(account);
     if (!member) {
       adds.push({ type: "member.add", person, account, role, reason: "listed in the spec, not a member there" });
     } else if (member.role !== role && mayChangeRole(target, member, role, mayTake) && member.state !== "pending") {
@@ -225,8 +227,8 @@ function diffMembers(
       });
     }
   }
-  for (const member of actual.values()) {
-    if (!mayTake(member.account) || desired.wanted.has(member.account) || desired.kept.has(member.account)) continue;
+  for (const member of others.values()) {
+    if (!mayTake(member.account) || desired.kept.has(member.account)) continue;
     if (member.email !== undefined && desired.keptAddresses.has(normalizeEmail(member.email))) continue;
     const person = identities.personOf.get(member.account);
     const label = member.email ?? member.name;

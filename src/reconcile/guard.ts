@@ -143,10 +143,9 @@ function hold(
   guard: GuardName,
   options: GuardOptions,
   message: string,
+  how = UNLIFTABLE.includes(guard) ? "" : ` Acknowledge with --allow ${guard}:${ledger.diff.target.group}.`,
 ): void {
-  const group = ledger.diff.target.group;
   if (isAcknowledged(ledger, guard, options)) return;
-  const how = UNLIFTABLE.includes(guard) ? "" : ` Acknowledge with --allow ${guard}:${group}.`;
   for (const change of changes) {
     if (ledger.held.has(change)) continue;
     ledger.held.set(change, { ...change, guard, reason: message + how, wantedBecause: change.reason });
@@ -360,7 +359,13 @@ function guardRoom(ledger: Ledger, { capabilities }: ProviderDiff, options: Guar
     const [kept] = keeps.filter((each) => isLossOf(role, each) && each.type !== "member.add");
     const room = `${max} ${role}${max === 1 ? "" : "s"}`;
     const message = `The group has room for ${room}, and ${keepers} would lose the role to ${listed(over.map(({ person, account }) => person ?? account ?? ""))}.`;
-    const guard = kept && isAcknowledged(ledger, "role-loss", options) ? kept.guard : "role-loss";
+    if (!kept) {
+      // Nothing says that the holder should lose it, so there is nothing to acknowledge.
+      const how = ` The mode is ${ledger.diff.target.mode}, which takes it from nobody: take it away there, or make the group authoritative.`;
+      lessen(ledger, over, "role-loss", { ...options, allow: [] }, message + how, "");
+      continue;
+    }
+    const guard = isAcknowledged(ledger, "role-loss", options) ? kept.guard : "role-loss";
     lessen(ledger, over, guard, options, message);
   }
 }
@@ -372,8 +377,9 @@ function lessen(
   guard: GuardName,
   options: GuardOptions,
   message: string,
+  how?: string,
 ): void {
-  hold(ledger, changes, guard, options, message);
+  hold(ledger, changes, guard, options, message, how);
   for (const change of changes) {
     const held = ledger.held.get(change);
     if (!held || change.type !== "member.add") continue;

@@ -422,9 +422,12 @@ describe("a role with room for one", () => {
     expect(result.lines).toEqual(["crew + grace"]);
   });
 
-  it("is given when that is acknowledged", () => {
+  it("is not taken in additive mode, whatever is acknowledged", () => {
     const result = compare(scene({ mode: "additive", managers: ["grace"] }, ["ada:manager"], { allow: ["role-loss"] }));
-    expect(result.lines).toEqual(["crew + grace as manager"]);
+    expect(result.lines).toEqual(["crew + grace"]);
+    expect(result.held[0]?.reason).toBe(
+      "The group has room for 1 manager, and @ada would lose the role to grace. The mode is additive, which takes it from nobody: take it away there, or make the group authoritative.",
+    );
   });
 
   it("is given where nobody has it", () => {

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { Resolution } from "../../../src/identity.js";
-import type { Change, GuardSettings, Member, Role, Target } from "../../../src/model.js";
+import type { Change, GuardSettings, HeldChange, Member, Role, Target } from "../../../src/model.js";
 import { GUARDS, ROLES } from "../../../src/model.js";
 import type { Capabilities } from "../../../src/provider.js";
 import { effectiveRole } from "../../../src/reconcile/diff.js";
@@ -175,7 +175,10 @@ describe("when nothing is held", () => {
     fc.assert(
       fc.property(world({ allow: ALLOW_ALL }), (scene) => {
         const { changes, held } = compare(scene);
-        expect(held).toEqual([]);
+        // Where a role has room for one, additive mode takes it from nobody: the only thing that no word releases.
+        const additive = new Set(scene.wanted.filter(({ mode }) => mode === "additive").map(({ group: id }) => id));
+        const isRoom = (each: HeldChange) => scene.capabilities === oneManager && additive.has(each.group);
+        expect(held.filter((each) => each.guard !== "role-loss" || !isRoom(each))).toEqual([]);
         const after = applyTo(scene.there, changes);
         for (const target of scene.wanted) {
           const find = (groups: readonly Actual[]) =>
@@ -201,7 +204,8 @@ describe("when nothing is held", () => {
       fc.property(world({ allow: ALLOW_ALL }), (scene) => {
         const first = compare(scene);
         const second = compare({ ...scene, there: applyTo(scene.there, first.changes) });
-        expect(second.wishes).toEqual([]);
+        const held = new Set(first.held.map(line));
+        expect(second.wishes.filter((wished) => !held.has(wished))).toEqual([]);
         expect(second.problems).toEqual(first.problems);
       }),
       { numRuns: 250 },
