@@ -28,7 +28,9 @@ export async function measureMemberships(quick: boolean): Promise<readonly Figur
   const groups = quick ? 100 : 1_000;
   const script = fileURLToPath(new URL("memberships.js", import.meta.url));
   const run = (job: string, size: number) =>
-    JSON.parse(execFileSync(process.execPath, [script, job, String(size)], { encoding: "utf8" })) as Sample;
+    JSON.parse(
+      execFileSync(process.execPath, ["--expose-gc", script, job, String(size)], { encoding: "utf8" }),
+    ) as Sample;
   /** The least of three of each, in turns: whatever else the machine does only adds to them. */
   const turns = Array.from({ length: quick ? 1 : 3 }, () => ({
     nothing: run("nothing", 0),
