@@ -677,7 +677,11 @@ export function checkConverged(
 function isImpossible(scenario: Scenario, oracle: Oracle, change: Change, { after }: Episode): boolean {
   const { service } = oracle;
   const state = after.get(service);
-  if (change.account === undefined || !state) return false;
+  if (!state) return false;
+  // Others have given the name to a group of theirs meanwhile.
+  const isTaken = (name: string) => state.groups.some((group) => group.name === name && group.id !== change.groupId);
+  if (change.type === "group.update" && change.name !== undefined && isTaken(change.name)) return true;
+  if (change.account === undefined) return false;
   const isKnown = scenario.people.some(({ id }) => {
     const standing = oracle.standing(id, state, undefined);
     return standing.state === "found" && standing.account === change.account && standing.sure;
@@ -754,7 +758,10 @@ function checkTruth(
       continue;
     }
     if (oracle.isForeign(group.id)) continue;
-    if (group.name !== target.group.name) tell("the truth is as wanted", `${at} is called "${group.name}"`);
+    const isTaken = state.groups.some(({ id, name }) => name === target.group.name && id !== group.id);
+    if (group.name !== target.group.name && !isTaken) {
+      tell("the truth is as wanted", `${at} is called "${group.name}"`);
+    }
     checkPeople(episode, oracle, target, group, provider, held, state, tell, scenario);
   }
 }
