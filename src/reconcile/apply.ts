@@ -10,6 +10,7 @@
  *
  * Nothing is repeated blindly, creations never: those are looked up.
  */
+import { setTimeout as sleep } from "node:timers/promises";
 import pLimit from "p-limit";
 import { groupBy } from "../collections.js";
 import { GroupSyncError, isGroupSyncError, summarizeError } from "../errors.js";
@@ -63,6 +64,7 @@ export interface ApplyInput {
 }
 
 const ATTEMPTS_AFTER_READING = 3;
+const AFTER_CONFLICT_MS = 400;
 
 /** Makes the changes so, phase by phase. Never throws for what a service does; the book tells. */
 export async function applyChanges(input: ApplyInput): Promise<Applied> {
@@ -254,6 +256,7 @@ export async function applyChanges(input: ApplyInput): Promise<Applied> {
       mark(planned.changes, "failed", result);
       return;
     }
+    if (result.code === "conflict" && attempt < ATTEMPTS_AFTER_READING) await letVersionShow(attempt);
     // A refusal is looked into once, not at every step of the splitting; verification has the last word anyway.
     const left = settles || !looked ? await readWhatIsOpen(planned, result) : planned.changes;
     if (!left) return;
@@ -316,7 +319,14 @@ export async function applyChanges(input: ApplyInput): Promise<Applied> {
         mark(planned.changes, result.facts.outcomeUnknown ? "sent" : isFinal(result) ? "skipped" : "failed", result);
         return;
       }
+      await letVersionShow(attempt);
     }
+  }
+
+  /** The newer version may be that of our own last write, which a service shows only after a while. */
+  async function letVersionShow(attempt: number): Promise<void> {
+    const ms = Math.min(AFTER_CONFLICT_MS * attempt, capabilities.consistencyMs.value);
+    if (ms > 0) await sleep(ms, undefined, signal ? { signal } : {}).catch(() => {});
   }
 
   /** Additions first, but where a group has no room for them before somebody leaves. */
