@@ -243,10 +243,12 @@ function isBlankRecord({ requests }: Episode, { service }: Pick<Effect, "service
 
 /**
  * Two lists that were emptied together with their totals are as good as proof that there is nothing; so are two passes
- * over a list that lack the same rows, where NeuroIO answers with a bare array.
+ * over a list that lack the same rows, where NeuroIO answers with a bare array and BrainSTEM without its totals.
  */
 function isListBlank({ requests, switches }: Episode, { service }: Pick<Effect, "service">): boolean {
-  const faults = ["empty-page", ...(switches.neuroio?.["envelope"] === "array" ? ["short-page"] : [])];
+  const hasNoTotals =
+    service === "neuroio" ? switches.neuroio?.["envelope"] === "array" : switches[service]?.["meta"] === "off";
+  const faults = ["empty-page", ...(hasNoTotals ? ["short-page"] : [])];
   const silent = requests.filter((request) => request.service === service && faults.includes(request.faulted ?? ""));
   return silent.length > 1;
 }
