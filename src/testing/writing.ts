@@ -188,7 +188,7 @@ export function describeGroupWrites(scene: Scenery): void {
       if (!capabilities.groups.create.value) await expectRefused(() => apply(batch));
       else {
         const error = await outcomeOf(() => apply(batch));
-        if (!capabilities.groups.duplicateNames.value) expect(error).toBeDefined();
+        expect(error === undefined).toBe(capabilities.groups.duplicateNames.value);
         expect(await world.groups()).toHaveLength(error ? 1 : 2);
       }
       expect(await scene().trueGroup(first)).toEqual(before);

@@ -708,10 +708,9 @@ describe("HTTP manners", () => {
     expect(page.text).toContain("Alpha lab");
     expect((await call("GET", `${G}9/`, { headers: browser })).text).toContain("Not found.");
     expect((await call("GET", `${G}1/?format=json`, { headers: browser })).json["group"]?.["id"]).toBe(1);
-    expect(
-      (await call("GET", `${G}1/`, { headers: { Accept: "application/json, text/plain, */*" } })).json,
-    ).toBeDefined();
-    expect((await call("GET", `${G}1/`, { headers: { Accept: "*/*" } })).json).toBeDefined();
+    for (const accept of ["application/json, text/plain, */*", "*/*"]) {
+      expect((await call("GET", `${G}1/`, { headers: { Accept: accept } })).json["group"]?.["id"]).toBe(1);
+    }
   });
 
   it("answers HEAD and OPTIONS", async () => {

@@ -141,7 +141,7 @@ describe("rate-limit", () => {
     await start({ faults: [{ kind: "rate-limit", service: "docspace" }] });
     const seen = await ask("docspace", "/api/2.0/group");
     expect(seen).toMatchObject({ status: 429, text: "" });
-    expect(seen.headers["x-ratelimit-limit"]).toBeDefined();
+    expect(seen.headers["x-ratelimit-limit"]).toMatch(/^[1-9]\d*$/);
   });
 
   test("is a 400 at the log-in of Genesys", async () => {

@@ -158,7 +158,7 @@ describe("logging in", () => {
 
   it("waits when the token endpoint throttles, though that is a 400", async () => {
     const sent = refuseLogIn(throttled, ok({ access_token: "t" }));
-    await expect(createGenesysApi(options()).getOwnToken()).resolves.toBeDefined();
+    await expect(createGenesysApi(options()).getOwnToken()).resolves.toMatchObject({ organization: { id: "o" } });
     expect(sent.map(({ path }) => path)).toEqual(["/oauth/token", "/oauth/token", "/api/v2/tokens/me"]);
   });
 
