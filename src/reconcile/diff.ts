@@ -271,6 +271,7 @@ function mayChangeRole(target: Target, member: Member, role: Role, mayTake: (acc
   return isRaise(member.role, role) || (target.managed[member.role] && mayTake(member.account));
 }
 
-function isRaise(from: Role = "member", to: Role = "member"): boolean {
+/** Whether a role is more than another. */
+export function isRaise(from: Role = "member", to: Role = "member"): boolean {
   return ROLES.indexOf(to) > ROLES.indexOf(from);
 }

@@ -12,9 +12,8 @@ import { groupBy, renderCount } from "../collections.js";
 import type { Identities } from "../identity.js";
 import { normalizeEmail, normalizeId } from "../identity.js";
 import type { Change, GuardName, GuardSettings, HeldChange, Member, Person, ProviderId, Role } from "../model.js";
-import { ROLES } from "../model.js";
 import type { Capabilities } from "../provider.js";
-import type { TargetDiff } from "./diff.js";
+import { isRaise, type TargetDiff } from "./diff.js";
 import type { TargetReading } from "./snapshot.js";
 
 /** An acknowledgement for the run at hand: a guard, everywhere or for one group of the spec. */
@@ -117,16 +116,12 @@ function openLedger(diff: ProviderDiff, target: TargetDiff): Ledger {
 function isLoss(change: Change): boolean {
   if (change.type === "member.remove") return true;
   if (change.type !== "member.update") return false;
-  return rank(change.role) < rank(change.previousRole);
+  return isRaise(change.role, change.previousRole);
 }
 
 /** What takes something from anybody: from one person, or from all who are in the group. */
 function isLossOrDelete(change: Change): boolean {
   return isLoss(change) || change.type === "group.delete";
-}
-
-function rank(role: Role | undefined): number {
-  return role === undefined ? 0 : ROLES.indexOf(role);
 }
 
 function isRemoval(change: Change): boolean {

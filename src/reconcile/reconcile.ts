@@ -25,14 +25,13 @@ import type {
   Target,
   Unresolved,
 } from "../model.js";
-import { ROLES } from "../model.js";
 import type { AccessReport, CallContext, Capabilities, GroupProvider } from "../provider.js";
 import type { State } from "../state/state.js";
 import { toolVersion } from "../version.js";
 import { applyChanges } from "./apply.js";
 import { listValidApprovals, releaseApproved } from "./approve.js";
 import { estimateCost } from "./batch.js";
-import { diffTarget, digestWish, type TargetDiff } from "./diff.js";
+import { diffTarget, digestWish, isRaise, type TargetDiff } from "./diff.js";
 import { createMeter, type Meter, type SyncEvent } from "./events.js";
 import { type Allowance, guardChanges, isAllowed, isOurs, matchesGlob, type ProviderDiff } from "./guard.js";
 import {
@@ -615,8 +614,8 @@ function noteContested(diff: TargetDiff, { isOurs, declined }: ProviderMemory): 
 }
 
 /** Gives a membership or a role. */
-function isGain({ type, role = "member", previousRole = "member" }: Change): boolean {
-  return type === "member.add" || (type === "member.update" && ROLES.indexOf(role) > ROLES.indexOf(previousRole));
+function isGain({ type, role, previousRole }: Change): boolean {
+  return type === "member.add" || (type === "member.update" && isRaise(previousRole, role));
 }
 
 /**

@@ -8,7 +8,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { groupBy } from "../collections.js";
 import { isGroupSyncError, summarizeError } from "../errors.js";
-import type { Change, ErrorSummary, Residual, Snapshot } from "../model.js";
+import type { Change, ErrorSummary, Member, Residual, Snapshot } from "../model.js";
 import type { GroupProvider } from "../provider.js";
 import { type Book, isSo, type Progress } from "./apply.js";
 import type { Meter, SyncEvent } from "./events.js";
@@ -64,7 +64,7 @@ export async function verifyChanges(input: VerifyInput): Promise<readonly Residu
     for (const [group, changes] of touched) {
       const reading = describeReading(readings.get(groupIds.get(group) ?? ""));
       const before = input.before.get(groupIds.get(group) ?? "");
-      const open = settle(changes, reading, before, book, last, windowMs, isPatient);
+      const open = settle(changes, reading, before, book, { last, windowMs, isPatient });
       if (reading.state === "read") residual.set(group, findLosses(group, changes, reading.snapshot, input));
       if (open.length > 0) touched.set(group, [...open]);
       else touched.delete(group);
@@ -89,21 +89,29 @@ function describeReading(result: PromiseSettledResult<Snapshot> | undefined): Re
     : { state: "unreadable", error: summarizeError(error) };
 }
 
+/** How much a look at a group counts. */
+interface Look {
+  /** Nothing comes after it. */
+  readonly last: boolean;
+  readonly windowMs: number;
+  /** Whether the window was long enough for what is not seen to be not so. */
+  readonly isPatient: boolean;
+}
+
 /** Books what the reading shows; returns the changes that are worth another look. */
 function settle(
   changes: readonly Change[],
   reading: Reading,
   before: Snapshot | undefined,
   book: Book,
-  last: boolean,
-  windowMs: number,
-  isPatient: boolean,
+  { last, windowMs, isPatient }: Look,
 ): readonly Change[] {
   const accounts = new Map(
     reading.state === "read" ? reading.snapshot.members.map((member) => [member.account, member]) : [],
   );
   return changes.filter((change) => {
-    const refused = book.get(change)?.status === "failed";
+    const known = book.get(change);
+    const refused = known?.status === "failed" && known;
     if (reading.state === "unreadable") {
       if (last && !refused) book.set(change, { status: "unknown", error: reading.error });
       return !last && !refused;
@@ -118,19 +126,16 @@ function settle(
       return false;
     }
     if (!refused && !last) return true;
-    const member = accounts.get(change.account ?? "");
-    const isNew = change.type === "member.add" && !before?.members.some(({ account }) => account === change.account);
-    // Who is in without the role that was asked for has been added all the same.
-    const made = isNew && member?.state === "active" && member.direct ? { madeAs: member.role } : {};
+    const made = findMade(change, accounts.get(change.account ?? ""), before);
     // Nobody waits for what was refused.
     if (refused) {
-      book.set(change, { status: "failed", ...book.get(change), ...made });
+      book.set(change, { ...refused, ...made });
       return false;
     }
     const whole = reading.state === "gone" || reading.snapshot.evidence.complete;
     const certain = whole && isPatient;
     // An error from sending is worth more than our own words.
-    const error = book.get(change)?.error ?? {
+    const error = known?.error ?? {
       code: "not-applied",
       message: whole
         ? `The service accepted this, but ${windowMs === 0 ? "reading afterwards" : `${windowMs / 1000} s later a reading`} does not show it.`
@@ -139,6 +144,16 @@ function settle(
     book.set(change, { status: certain ? "skipped" : "unknown", error, ...made });
     return false;
   });
+}
+
+/** Who is in without the role that was asked for, and was not before, has been added all the same. */
+function findMade(
+  { type, account }: Change,
+  member: Member | undefined,
+  before: Snapshot | undefined,
+): Pick<Progress, "madeAs"> {
+  if (type !== "member.add" || member?.state !== "active" || !member.direct) return {};
+  return before?.members.some((each) => each.account === account) ? {} : { madeAs: member.role };
 }
 
 /** `isSo` looks a member up in a list; one entry is enough, and keeps large groups cheap. */
