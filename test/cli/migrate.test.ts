@@ -48,32 +48,12 @@ it("asks for --yes where there is nobody to ask, before anything is read", async
 });
 
 it("goes by a worksheet that is written, filled in and read back", async () => {
-  const asked = await here(
-    "migrate",
-    "--from",
-    "docs",
-    "--to",
-    "faces",
-    "-c",
-    "unpinned.yaml",
-    "--worksheet",
-    "people.csv",
-    "--group",
-    "Chess club",
-  );
+  const move = (...args: string[]) =>
+    here("migrate", "--from", "docs", "--to", "faces", "-c", "unpinned.yaml", ...args);
+  const asked = await move("--worksheet", "people.csv", "--group", "Chess club");
   expect(asked).toMatchObject({ code: 0, stdout: "3 people: 3 not found; 3 undecided.\n" });
   expect(asked.stderr).toContain("--map people.csv");
-  const again = await here(
-    "migrate",
-    "--from",
-    "docs",
-    "--to",
-    "faces",
-    "-c",
-    "unpinned.yaml",
-    "--worksheet",
-    "people.csv",
-  );
+  const again = await move("--worksheet", "people.csv");
   expect(again.code).toBe(1);
   expect(again.stderr).toContain("--force");
 
@@ -90,23 +70,7 @@ it("goes by a worksheet that is written, filled in and read back", async () => {
         : line;
     });
   folder.write("people.csv", filled.join("\n"));
-  const done = await here(
-    "migrate",
-    "--from",
-    "docs",
-    "--to",
-    "faces",
-    "-c",
-    "unpinned.yaml",
-    "--map",
-    "people.csv",
-    "--group",
-    "Chess club",
-    "--yes",
-    "--json",
-    "--report",
-    "report.json",
-  );
+  const done = await move("--map", "people.csv", "--group", "Chess club", "--yes", "--json", "--report", "report.json");
   expect(done.code).toBe(0);
   const report = json(done);
   expect(report).toMatchObject({ kind: "report", status: "converged", from: "docs", to: "faces", undecided: [] });

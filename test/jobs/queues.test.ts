@@ -122,6 +122,23 @@ describe.each(Object.entries(queueServers))("queues on %s", (_name, startServer)
     expect(await queues.counts("faces")).toMatchObject({ waiting: 0, active: 0, delayed: 1, failed: 0 });
   });
 
+  it.each([{ removals: true }, { config: "elsewhere.yaml" }])("give up a job that asks for %j", async (request) => {
+    await queues.enqueue("strict", request as unknown as JobRequest);
+    const before = (await queues.counts("strict")).failed;
+    const { stop } = await queues.work({
+      providers: ["strict"],
+      pollMs: 50,
+      turn: () => Promise.reject(new Error("There was a turn.")),
+      onError: () => undefined,
+      onLost: () => undefined,
+    });
+    const failed = async () => (await queues.counts("strict")).failed;
+    await expect.poll(failed, { timeout: 20_000, interval: 50 }).toBe(before + 1);
+    await stop();
+    // Given up, not put off to be tried again, as after a turn that failed.
+    expect(await queues.counts("strict")).toMatchObject({ waiting: 0, active: 0, delayed: 0 });
+  });
+
   it("let processes keep a limit together, in any stretch of its length", async () => {
     const [requests, windowMs] = [8, 2_000];
     const script = `
