@@ -692,9 +692,17 @@ function isImpossible(scenario: Scenario, oracle: Oracle, change: Change, { afte
   const [group] = state.groups.filter(({ id, name }) => id === change.groupId || name === change.group);
   if (change.role === "owner" && group && areOwnersStuck(scenario, oracle, group, state)) return true;
   if (group && isOnlyOwner(oracle, group, change.account)) return true;
+  if (group && isAnsweredRow(scenario, oracle, group, change)) return true;
   if (change.type === "member.add") return !isKnown;
   if (change.type === "member.update") return isGone && rankOf(change.role) > rankOf(change.previousRole);
   return change.type === "member.remove" && isGone && (service === "neuroio" || service === "genesys");
+}
+
+/** An answered invitation that stays listed looks like an open one to every new process (sheet §10 #11). */
+function isAnsweredRow(scenario: Scenario, { service }: Oracle, group: TrueGroup, change: Change): boolean {
+  if (service !== "brainstem" || scenario.switches.brainstem?.["keepClosedInvites"] !== "on") return false;
+  const isIn = [...group.members.map(({ account }) => account), ...group.invited].includes(change.account ?? "");
+  return change.type === "member.remove" && change.invitation !== undefined && !isIn;
 }
 
 /**

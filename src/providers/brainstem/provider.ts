@@ -207,6 +207,8 @@ export function createBrainstemProvider(options: BrainstemProviderOptions): Grou
   let ownAccount = account === undefined ? undefined : normalizeEmail(account);
   /** The members of each group as the service showed them last. */
   const lastSeen = new Map<string, ReadonlyMap<string, Member>>();
+  /** Rows of invitations that members of a group still have: group, then account, then the ids. */
+  const rowsOfMembers = new Map<string, ReadonlyMap<string, readonly string[]>>();
   /** E-mails as the service spells them in profiles. */
   const spellings = new Map<string, string>();
   /** Filters over many values that the service has not refused or ignored so far. */
@@ -372,10 +374,12 @@ export function createBrainstemProvider(options: BrainstemProviderOptions): Grou
     const invitations = await readInvitations(context);
     const { members, collisions } = describeMembers(record.users);
     lastSeen.set(groupId, new Map(members.map((member) => [member.account, member])));
-    const invited = await readPending(groupId, members, invitations, context);
-    const pending = invited.filter(({ invitation = "" }) =>
-      invitation.split(",").some((row) => !answeredInvitations.has(row)),
-    );
+    const invited = await readInvited(groupId, invitations, context);
+    const present = new Set(members.map((member) => member.account));
+    const open = invited.filter((person) => rowsOf(person).some((row) => !answeredInvitations.has(row)));
+    const pending = open.filter(({ account }) => !present.has(account));
+    const kept = open.filter(({ account }) => present.has(account));
+    rowsOfMembers.set(groupId, new Map(kept.map((person) => [person.account, rowsOf(person)])));
     return {
       group: describeGroup(record),
       members: [...members, ...pending],
@@ -426,25 +430,21 @@ export function createBrainstemProvider(options: BrainstemProviderOptions): Grou
     });
   }
 
-  /** People with an invitation into the group who are not in it. Rows have no state, so that is what pending means. */
-  async function readPending(
-    groupId: string,
-    members: readonly Member[],
-    { rows }: Invitations,
-    context: CallContext,
-  ): Promise<readonly Member[]> {
+  /**
+   * People with an invitation into the group. Rows have no state: who is not a member is taken for pending, and a row of
+   * a member for one that was answered, until the member is removed.
+   */
+  async function readInvited(groupId: string, { rows }: Invitations, context: CallContext): Promise<readonly Member[]> {
     const ours = rows.filter((row) => row.authgroup === groupId);
     const users = await readUsers([...new Set(ours.map((row) => row.user_account_invitation))], context);
-    const present = new Set(members.map((member) => member.account));
-    const pending = new Map<string, Member>();
+    const invited = new Map<string, Member>();
     for (const row of ours) {
       const user = users.get(row.user_account_invitation);
       // An invitation of a deleted account can still be withdrawn; there is no address to call it by.
       const account = user?.email ? normalizeEmail(user.email) : row.user_account_invitation;
-      if (present.has(account)) continue;
-      const known = pending.get(account);
+      const known = invited.get(account);
       const role = roleOf({ is_manager: row.new_manager, is_owner: row.new_owner });
-      pending.set(account, {
+      invited.set(account, {
         account,
         role: known ? higherRole(known.role, role) : role,
         direct: true,
@@ -454,7 +454,7 @@ export function createBrainstemProvider(options: BrainstemProviderOptions): Grou
         invitation: known?.invitation === undefined ? row.id : `${known.invitation},${row.id}`,
       });
     }
-    return [...pending.values()];
+    return [...invited.values()];
   }
 
   /** Users by id; who is missing does not exist. Each is read once per pass. */
@@ -617,13 +617,14 @@ export function createBrainstemProvider(options: BrainstemProviderOptions): Grou
   ): Promise<BatchResult> {
     const [group, second] = batch.groups;
     if (!group || second) throw unsupported("a change concerns exactly one group");
-    const withdrawn = batch.remove.flatMap(({ invitation }) => invitation?.split(",") ?? []);
+    const withdrawn = batch.remove.flatMap(rowsOf);
     const removed = batch.remove.filter(({ invitation }) => invitation === undefined);
     checkEdits(batch.add, batch.update, removed);
     if (withdrawn.includes("")) throw unsupported("an invitation without an id cannot be withdrawn");
     checkOwners(group, batch.update, removed);
     const invited = await leaveOutInvited(group, batch.add, context);
-    if (batch.add.length > 0 || withdrawn.length > 0) invitationsEpoch++;
+    const leftOver = removed.flatMap((edit) => rowsOfMembers.get(group.id)?.get(normalizeEmail(edit.account)) ?? []);
+    if (batch.add.length > 0 || withdrawn.length > 0 || leftOver.length > 0) invitationsEpoch++;
     // Promotions first: should the service go through the entries one by one, there is an owner at every moment.
     const updated = batch.update.toSorted((left, right) => ROLES.indexOf(right.role) - ROLES.indexOf(left.role));
     const entries = [
@@ -633,6 +634,7 @@ export function createBrainstemProvider(options: BrainstemProviderOptions): Grou
     const users: Record<string, BrainstemUserChange> = Object.fromEntries(entries);
     const written = entries.length > 0 ? await api.updateGroup(group.id, { users }, context) : undefined;
     for (const invitation of withdrawn) await withdraw(invitation, context);
+    for (const invitation of leftOver) await tidy(invitation, context);
     return written ? describeWritten(written) : {};
   }
 
@@ -645,6 +647,18 @@ export function createBrainstemProvider(options: BrainstemProviderOptions): Grou
       // An answered row may stay listed, and rows have no state: that it cannot be cancelled is what tells.
       if (!(isGroupSyncError(error, "refused") && error.facts.status === 400)) throw error;
       answeredInvitations.add(invitation);
+    }
+  }
+
+  /**
+   * Withdraws what is left of the invitation of somebody who was just removed: open, it would let them back in, and
+   * answered, it would make them look invited. Where that fails, the removal stands, and the next reading shows the row.
+   */
+  async function tidy(invitation: string, context: CallContext): Promise<void> {
+    try {
+      await withdraw(invitation, context);
+    } catch (error) {
+      if (!(error instanceof GroupSyncError)) throw error;
     }
   }
 
@@ -663,8 +677,8 @@ export function createBrainstemProvider(options: BrainstemProviderOptions): Grou
         { provider: id, operation: "listInvitations" },
       );
     }
-    const pending = await readPending(group.id, [], invitations, context);
-    const accounts = new Set(pending.map((member) => member.account));
+    const listed = await readInvited(group.id, invitations, context);
+    const accounts = new Set(listed.map((member) => member.account));
     return add.filter((edit) => !accounts.has(normalizeEmail(edit.account)));
   }
 
@@ -851,6 +865,11 @@ function describeNames(names: readonly string[]): string {
   const [first, second, third] = names;
   const shown = [first, second, third].filter((name) => name !== undefined).map((name) => JSON.stringify(name));
   return names.length > 3 ? `${names.length} groups (${shown.join(", ")} …)` : shown.join(", ");
+}
+
+/** The invitations of one person; somebody may have been invited twice. */
+function rowsOf({ invitation }: { readonly invitation?: string | undefined }): readonly string[] {
+  return invitation?.split(",") ?? [];
 }
 
 /** A list that the service does not show us, in contrast to one that it failed to show. */

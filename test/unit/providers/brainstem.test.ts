@@ -1103,6 +1103,37 @@ describe("BrainSTEM", () => {
       expect(patchOf(sent)).toEqual({ users: { "b@example.org": { remove: true } } });
     });
 
+    it.each([
+      ["is withdrawn", ok(), false],
+      ["was answered, as the refusal to withdraw it tells", fail(400), false],
+      ["may not be withdrawn by us", fail(403), true],
+    ])("sees to what is left of a removed member's invitation: it %s", async (_what, answer, looksInvited) => {
+      const users = { "owner@example.org": flags(true, true), "ana.ruiz@example.org": flags() };
+      const rows = [invitation("i-1", 7), invitation("i-2", 8), invitation("i-3", 7, { authgroup: 49 })];
+      const { "ana.ruiz@example.org": _ana, ...others } = users;
+      let isRemoved = false;
+      const sent = serve({
+        ...userRoutes(),
+        [`GET ${GROUPS}48/`]: () => groupOf(isRemoved ? others : users),
+        [`GET ${INVITATIONS}`]: (request) =>
+          paged("group_membership_invitations", isRemoved && answer.status === 200 ? rows.slice(1) : rows)(request),
+        [`PATCH ${GROUPS}48/`]: () => {
+          isRemoved = true;
+          return groupOf(others);
+        },
+        [`GET ${INVITATIONS}i-1/cancel/`]: answer,
+      });
+      const provider = makeProvider();
+      await provider.readGroup("48", createCallContext());
+      const before = sent.length;
+      await provider.applyBatch(membersBatch({ remove: [edit("ana.ruiz@example.org")] }), createCallContext());
+      expect(lines(sent.slice(before))).toEqual([`PATCH ${GROUPS}48/`, `GET ${INVITATIONS}i-1/cancel/`]);
+
+      const { members } = await provider.readGroup("48", createCallContext());
+      const ana = members.filter(({ account }) => account === "ana.ruiz@example.org").map(({ state }) => state);
+      expect(ana).toEqual(looksInvited ? ["pending"] : []);
+    });
+
     it("takes an invitation that is gone for withdrawn, but passes any other error on", async () => {
       serve({ [`GET ${INVITATIONS}i-3/cancel/`]: fail(403) });
       const withdraw = (invitation: string) =>
