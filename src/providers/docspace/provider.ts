@@ -286,8 +286,6 @@ export function createDocspaceProvider(given: DocspaceOptions & { readonly id?: 
 
   async function listGroups(context: CallContext): Promise<GroupListing> {
     const { records, evidence } = await readRecords(context);
-    // For `readGroups` of the same pass.
-    (await lastRecords(context)).records = records;
     return { groups: records.map(toGroup), evidence };
   }
 
@@ -305,60 +303,45 @@ export function createDocspaceProvider(given: DocspaceOptions & { readonly id?: 
     return { records: walk.rows, evidence: proveByTotal(walk, "groups") };
   }
 
-  /** The records of the last list of this pass. */
-  function lastRecords(context: CallContext): Promise<{ records?: readonly DocspaceGroup[] }> {
-    return context.once(`${id}: records`, async () => ({}));
-  }
-
   /**
-   * The list of groups tells the manager and the number of members, so that each group takes only the list of people:
-   * complete by its own total, and checked against that number. Whoever does not fit is read by `readGroup`.
+   * The records come from a list of groups after the members, where that takes no more calls than one for each group. A
+   * list of people is complete by its own total, and is checked against the number of members in the record. Whoever
+   * is not listed any more is read by `readGroup`.
    */
   async function readGroups(
     groupIds: readonly string[],
     context: CallContext,
     onRead?: (done: number) => void,
   ): Promise<readonly PromiseSettledResult<Snapshot>[]> {
-    const known = (await lastRecords(context)).records;
-    const isWorthIt = known !== undefined || listedPages <= groupIds.length;
-    const records = isWorthIt ? (known ?? (await readRecords(context)).records) : [];
+    const width = docspaceCapabilities.inFlight.reads.value;
+    if (listedPages > groupIds.length) {
+      return readEach(groupIds, width, (groupId) => readGroup(groupId, context), onRead);
+    }
+    const readings = await readEach(groupIds, width, (groupId) => walkMembers(groupId, context), onRead);
+    const { records } = await readRecords(context);
     const byId = new Map(records.map((record) => [record.id.toLowerCase(), record]));
-    return readEach(
-      groupIds,
-      docspaceCapabilities.inFlight.reads.value,
-      async (groupId) => {
+    return Promise.allSettled(
+      readings.map(async (reading, index) => {
+        if (reading.status === "rejected") throw reading.reason;
+        const groupId = groupIds[index] ?? "";
         const record = byId.get(groupId.toLowerCase());
         if (!record) return readGroup(groupId, context);
-        const walk = await walkPeople({ groupId, fields: MEMBER_FIELDS }, context);
+        const members = reading.value.rows.filter(isSomeone);
         return {
           group: toGroup(record),
-          members: walk.rows.filter(isSomeone).map((person) => toMember(person, record, statusOf(person))),
-          evidence: provePeople(record, walk),
+          members: members.map((person) => toMember(person, record, statusOf(person))),
+          evidence: provePeople(record, reading.value),
         };
-      },
-      onRead,
+      }),
     );
   }
 
   async function readGroup(groupId: string, context: CallContext): Promise<Snapshot> {
-    if (!GUID.test(groupId)) {
-      throw new GroupSyncError(
-        "not-found",
-        `${id}: ${JSON.stringify(groupId)} is no id of a DocSpace group (a GUID).`,
-        {
-          provider: id,
-          operation: "getGroup",
-        },
-      );
-    }
-    const group = await named(
-      () => api.getGroup(groupId, { includeMembers: true, fields: GROUP_FIELDS }, context),
-      context,
-    );
-    requireSameId(group, groupId);
     // The group's own list hides disabled members, whose membership comes back with them; the list of people shows
-    // them, and is read by other code in the service, which makes it the proof.
-    const walk = await walkPeople({ groupId, fields: MEMBER_FIELDS }, context);
+    // them, and is read by other code in the service, which makes it the proof. The group comes last: whoever was made
+    // manager meanwhile is not taken for a plain member.
+    const walk = await walkMembers(groupId, context);
+    const group = await readRecord(groupId, context);
     const people = walk.rows.filter(isSomeone).map((person) => toMember(person, group, statusOf(person)));
     const listed = new Set(people.map((member) => member.account));
     const unlisted = (group.members ?? [])
@@ -369,6 +352,29 @@ export function createDocspaceProvider(given: DocspaceOptions & { readonly id?: 
       members: [...people, ...unlisted],
       evidence: proveMembers(group, walk),
     };
+  }
+
+  async function walkMembers(groupId: string, context: CallContext): Promise<Walk<DocspacePerson>> {
+    if (!GUID.test(groupId)) {
+      const message = `${id}: ${JSON.stringify(groupId)} is no id of a DocSpace group (a GUID).`;
+      throw new GroupSyncError("not-found", message, { provider: id, operation: "getGroup" });
+    }
+    try {
+      return await walkPeople({ groupId, fields: MEMBER_FIELDS }, context);
+    } catch (error) {
+      // Should the service say 404 where others answer with nobody, the group itself tells whether it is gone.
+      if (isGroupSyncError(error, "unavailable") && error.facts.status === 404) await readRecord(groupId, context);
+      throw error;
+    }
+  }
+
+  async function readRecord(groupId: string, context: CallContext): Promise<DocspaceGroup> {
+    const group = await named(
+      () => api.getGroup(groupId, { includeMembers: true, fields: GROUP_FIELDS }, context),
+      context,
+    );
+    requireSameId(group, groupId);
+    return group;
   }
 
   async function walkPeople(filter: DocspacePeopleFilter, context: CallContext): Promise<Walk<DocspacePerson>> {

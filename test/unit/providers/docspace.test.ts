@@ -3,7 +3,7 @@ import nock from "nock";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { type ErrorCode, type GroupSyncError, isGroupSyncError } from "../../../src/errors.js";
 import type { Batch, MemberEdit } from "../../../src/model.js";
-import { type AccountKey, createCallContext } from "../../../src/provider.js";
+import { type AccountKey, type CallContext, createCallContext, type GroupProvider } from "../../../src/provider.js";
 import {
   createDocspaceApi,
   createDocspaceProvider,
@@ -450,10 +450,10 @@ describe("docspace readGroup", () => {
   it("asks for the members by name and for the people in the one order without ties", async () => {
     const { sent } = serve(groupOf(people(1)), people(1));
     await makeProvider().readGroup(groupId, context());
-    expect(queryOf(sent[0])).toMatchObject({ includeMembers: "true" });
-    expect(queryOf(sent[0])["fields"]).toContain("members.status");
-    expect(queryOf(sent[1])).toMatchObject({ groupId, sortBy: "email", count: "100", startIndex: "0" });
-    expect(queryOf(sent[1])).not.toHaveProperty("employeeStatus");
+    expect(queryOf(sent[0])).toMatchObject({ groupId, sortBy: "email", count: "100", startIndex: "0" });
+    expect(queryOf(sent[0])).not.toHaveProperty("employeeStatus");
+    expect(queryOf(sent[1])).toMatchObject({ includeMembers: "true" });
+    expect(queryOf(sent[1])["fields"]).toContain("members.status");
     expect(sent).toHaveLength(2);
   });
 
@@ -540,14 +540,29 @@ describe("docspace readGroup", () => {
     expect((await makeProvider().readGroup(groupId, context())).members).toEqual([member(2)]);
   });
 
+  const nobody = { "GET /people/filter": list([]) };
+
   it("says not-found only when the portal still lists groups", async () => {
-    const { calls } = servePortal({ [`GET /group/${groupId}`]: failure(404), "GET /group": list([], 3) });
+    const gone = { ...nobody, [`GET /group/${groupId}`]: failure(404), "GET /group": list([], 3) };
+    const { calls } = servePortal(gone);
     expect((await errorOf(makeProvider().readGroup(groupId, context()))).code).toBe("not-found");
-    expect(calls()).toEqual([`GET /group/${groupId}`, "GET /group"]);
+    expect(calls()).toEqual(["GET /people/filter", `GET /group/${groupId}`, "GET /group"]);
+  });
+
+  it("says not-found of a group that is gone, should its list of people be refused by 404", async () => {
+    const refusing = { "GET /people/filter": failure(404), "GET /group": list([], 3) };
+    servePortal({ ...refusing, [`GET /group/${groupId}`]: failure(404) });
+    expect((await errorOf(makeProvider().readGroup(groupId, context()))).code).toBe("not-found");
+  });
+
+  it("says unavailable of a group that is there and whose list of people is refused by 404", async () => {
+    servePortal({ "GET /people/filter": failure(404), [`GET /group/${groupId}`]: ok(groupOf([])) });
+    expect((await errorOf(makeProvider().readGroup(groupId, context()))).code).toBe("unavailable");
   });
 
   it.each([404, 403, 402])("says unavailable when the whole portal answers %d", async (status) => {
     servePortal({
+      "GET /people/filter": failure(status),
       [`GET /group/${groupId}`]: failure(status),
       "GET /group": failure(status),
       "GET /keys/@self": failure(status),
@@ -558,12 +573,12 @@ describe("docspace readGroup", () => {
   });
 
   it("lets the failure of the confirming call stand when that call fails otherwise", async () => {
-    servePortal({ [`GET /group/${groupId}`]: failure(404), "GET /group": failure(401) });
+    servePortal({ ...nobody, [`GET /group/${groupId}`]: failure(404), "GET /group": failure(401) });
     expect((await errorOf(makeProvider().readGroup(groupId, context()))).code).toBe("unauthenticated");
   });
 
   it("says forbidden when only the group is refused", async () => {
-    servePortal({ [`GET /group/${groupId}`]: failure(403), "GET /keys/@self": ok(fullKey) });
+    servePortal({ ...nobody, [`GET /group/${groupId}`]: failure(403), "GET /keys/@self": ok(fullKey) });
     const error = await errorOf(makeProvider().readGroup(groupId, context()));
     expect(error.code).toBe("forbidden");
     expect(error.facts.hint).toMatch(/state forbids/);
@@ -591,6 +606,92 @@ describe("docspace readGroup", () => {
   it("throws when the list of people fails, instead of going by the group alone", async () => {
     serve(groupOf(people(1)), failure(500));
     expect((await errorOf(makeProvider().readGroup(groupId, context()))).code).toBe("unavailable");
+  });
+});
+
+it.each(["readGroup", "readGroups"] as const)(
+  "docspace %s does not take somebody who is made manager meanwhile for a plain member",
+  async (how) => {
+    // A disabled person: no count of the group's own tells that they came.
+    const disabled = person(3, { status: TERMINATED });
+    let isManager = false;
+    const record = () => groupOf([person(1)], isManager ? { manager: disabled } : {});
+    servePortal({
+      "GET /group": () => list([record()]),
+      [`GET /group/${groupId}`]: () => ok(record()),
+      "GET /people/filter": () => {
+        isManager = true;
+        return list([person(1), disabled]);
+      },
+    });
+    const provider = makeProvider();
+    const pass = context();
+    await provider.listGroups(pass);
+    const snapshot = how === "readGroup" ? await provider.readGroup(groupId, pass) : await readFirst(provider, pass);
+    expect(snapshot.members.map(({ role }) => role)).toEqual(["member", "manager"]);
+    expect(snapshot.evidence.complete).toBe(true);
+  },
+);
+
+async function readFirst(provider: GroupProvider, pass: CallContext) {
+  const [reading] = (await provider.readGroups?.([groupId], pass)) ?? [];
+  if (reading?.status !== "fulfilled") throw new Error("not read");
+  return reading.value;
+}
+
+describe("docspace readGroups", () => {
+  const both = [groupId, otherGroupId];
+  const peopleOf = (request: CapturedRequest) =>
+    pageOf(queryOf(request)["groupId"] === groupId ? [person(1)] : [person(2)])(request);
+  const records = [groupOf([person(1)]), groupOf([person(2)], { id: otherGroupId })];
+
+  it("takes one call for each group, and a list of groups after them", async () => {
+    const { calls } = servePortal({ "GET /group": list(records), "GET /people/filter": peopleOf });
+    const seen: number[] = [];
+    const readings = await makeProvider().readGroups?.(both, context(), (done) => seen.push(done));
+    expect(calls()).toEqual(["GET /people/filter", "GET /people/filter", "GET /group"]);
+    expect(readings?.map((reading) => reading.status === "fulfilled" && reading.value.members)).toEqual([
+      [member(1)],
+      [member(2)],
+    ]);
+    expect(seen).toEqual([1, 2]);
+  });
+
+  it("asks for a group that is not listed any more by itself", async () => {
+    const { calls } = servePortal({
+      "GET /group": list(records.slice(0, 1)),
+      "GET /people/filter": peopleOf,
+      [`GET /group/${otherGroupId}`]: failure(404),
+    });
+    const readings = await makeProvider().readGroups?.(both, context());
+    expect(readings?.map(({ status }) => status)).toEqual(["fulfilled", "rejected"]);
+    expect(readings?.[1]).toMatchObject({ reason: { code: "not-found" } });
+    expect(calls().slice(3)).toEqual(["GET /people/filter", `GET /group/${otherGroupId}`, "GET /group"]);
+  });
+
+  it("does not go through a long list for the sake of few groups", async () => {
+    const many = Array.from({ length: 250 }, (_, index) => groupOf([], { id: guid(5000 + index) }));
+    const { calls } = servePortal({
+      "GET /group": pageOf([...records, ...many]),
+      "GET /people/filter": peopleOf,
+      [`GET /group/${groupId}`]: ok(records[0]),
+    });
+    const provider = makeProvider();
+    const pass = context();
+    await provider.listGroups(pass);
+    expect(calls()).toHaveLength(3);
+    expect((await readFirst(provider, pass)).members).toEqual([member(1)]);
+    expect(calls().slice(3)).toEqual(["GET /people/filter", `GET /group/${groupId}`]);
+  });
+
+  it("settles each group by itself", async () => {
+    servePortal({
+      "GET /group": list(records),
+      "GET /people/filter": (request) => (queryOf(request)["groupId"] === groupId ? failure(500) : list([person(2)])),
+    });
+    const readings = await makeProvider().readGroups?.([...both, "no guid"], context());
+    expect(readings?.map(({ status }) => status)).toEqual(["rejected", "fulfilled", "rejected"]);
+    expect(readings?.[2]).toMatchObject({ reason: { code: "not-found" } });
   });
 });
 
