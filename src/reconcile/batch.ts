@@ -116,15 +116,11 @@ export function buildMemberPhases(
   return [...phases, perGroup(withdrawals, 1, refOf)].filter((phase) => phase.length > 0);
 }
 
-/** What carries a role goes first, so that a change of a single manager stays in one call. */
+/** What gives or takes a role goes first, so that a change of a single manager stays in one call; the rest as it comes. */
 function byWeight(changes: readonly Change[]): readonly Change[] {
-  const weight = (change: Change) =>
-    change.type === "member.update" || (change.type === "member.add" && change.role !== "member")
-      ? 0
-      : change.type === "member.add"
-        ? 1
-        : 2;
-  return changes.toSorted((left, right) => weight(left) - weight(right));
+  const isAboutRole = ({ type, role }: Change) =>
+    type === "member.update" || (type === "member.add" && role !== "member");
+  return [...changes.filter(isAboutRole), ...changes.filter((change) => !isAboutRole(change))];
 }
 
 function perGroup(

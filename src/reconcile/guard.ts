@@ -132,6 +132,7 @@ function pending(ledger: Ledger, is: (change: Change) => boolean): readonly Chan
   return ledger.diff.changes.filter((change) => is(change) && !ledger.held.has(change));
 }
 
+/** Holds changes that are still {@link pending}. */
 function hold(
   ledger: Ledger,
   changes: readonly Change[],
@@ -142,7 +143,6 @@ function hold(
 ): void {
   if (isAcknowledged(ledger, guard, options)) return;
   for (const change of changes) {
-    if (ledger.held.has(change)) continue;
     ledger.held.set(change, { ...change, guard, reason: message + how, wantedBecause: change.reason });
   }
 }
@@ -351,7 +351,7 @@ function guardRoom(ledger: Ledger, { capabilities }: ProviderDiff, options: Guar
     const keeps = staying.flatMap(({ account }) =>
       [...ledger.held.values()].filter((each) => each.account === account),
     );
-    const [kept] = keeps.filter((each) => isLossOf(role, each) && each.type !== "member.add");
+    const [kept] = keeps.filter((each) => isLossOf(role, each));
     const room = `${max} ${role}${max === 1 ? "" : "s"}`;
     const message = `The group has room for ${room}, and ${keepers} would lose the role to ${listed(over.map(({ person, account }) => person ?? account ?? ""))}.`;
     if (!kept) {

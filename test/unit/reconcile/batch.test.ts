@@ -47,6 +47,8 @@ const create = (group: string): Change => ({ type: "group.create", group, name: 
 const people = (count: number) => Array.from({ length: count }, (_, index) => `p${index}`);
 const sizes = (batches: readonly { readonly batch: MembersBatch }[] | undefined) =>
   (batches ?? []).map(({ batch }) => batch.add.length + batch.update.length + batch.remove.length);
+const namesOf = ({ add: added, update: updated, remove: removed }: MembersBatch) =>
+  [...added, ...updated, ...removed].map(({ account }) => account);
 const batchesOf = (changes: readonly Change[], capabilities: Capabilities) =>
   buildMemberPhases(changes, capabilities, refOf).flat();
 
@@ -107,6 +109,20 @@ describe("order", () => {
     expect(kinds(able(2, 1, true))[0]).toEqual(["new owner, raised", "new, gone"]);
   });
 
+  it("removes in the end, whoever goes: an owner too", () => {
+    const changes = [add("g", "new"), remove("g", "old", { role: "owner" }), update("g", "raised", "member", "owner")];
+    expect(batchesOf(changes, able(1, 1, true)).map(({ batch }) => namesOf(batch))).toEqual([
+      ["raised"],
+      ["new"],
+      ["old"],
+    ]);
+  });
+
+  it("has no phase without a call", () => {
+    expect(buildMemberPhases([remove("g", "x")], able(50, 1), refOf)).toHaveLength(1);
+    expect(buildMemberPhases([], able(50, 1, true), refOf)).toEqual([]);
+  });
+
   it("keeps the hand-over of a single role in one call, however many others come", () => {
     const many = people(500).map((id) => add("g", id));
     const handOver = [...many, add("g", "new", "manager"), update("g", "old", "manager", "member")];
@@ -114,6 +130,20 @@ describe("order", () => {
     const first = batches[0]?.batch;
     expect(first?.add[0]).toMatchObject({ account: "new", role: "manager" });
     expect(first?.update).toMatchObject([{ account: "old", role: "member" }]);
+  });
+});
+
+it("an edit says what a service needs to know, and nothing else", () => {
+  const changes = [add("g", "a"), update("g", "b", "owner", "member"), remove("g", "c", { invitation: "i" })];
+  expect(membersBatch([refOf("g")], changes)).toStrictEqual({
+    batch: {
+      kind: "members",
+      groups: [refOf("g")],
+      add: [{ account: "a", role: "member" }],
+      update: [{ account: "b", role: "member", previousRole: "owner" }],
+      remove: [{ account: "c", role: "member", invitation: "i" }],
+    },
+    changes,
   });
 });
 
@@ -149,6 +179,17 @@ describe("several groups in one call", () => {
     expect(findUnwanted({ ...tooWide, changes: [...changes, remove("b", "x")] }, idOf)).toBeDefined();
     // A group without an id is not the group that the call names.
     expect(findUnwanted(membersBatch([refOf("a")], [add("a", "x")]), () => undefined)).toBeDefined();
+  });
+
+  it("never takes a role for a membership: who is in one group by a role alone is removed there by a call of its own", () => {
+    const batches = batchesOf(
+      [remove("a", "x", { role: "owner", direct: false }), remove("b", "x", { role: "owner" })],
+      able(10, 10),
+    );
+    expect(batches.map(({ batch }) => [batch.groups, batch.remove])).toStrictEqual([
+      [[refOf("a")], [{ account: "x", role: "owner", direct: false }]],
+      [[refOf("b")], [{ account: "x", role: "owner" }]],
+    ]);
   });
 
   it("never gives the role of one group in another", () => {
@@ -258,6 +299,15 @@ describe("groups", () => {
     expect(plan.members.flat()).toHaveLength(1);
   });
 
+  it("are created without members when there are none, and with their description", () => {
+    const described: Change = { ...create("g"), description: "At night" };
+    const capabilities = { ...everything, groups: { ...everything.groups, membersOnCreate: fact(3) } };
+    expect(buildBatches([described, create("h")], capabilities, refOf).creates).toStrictEqual([
+      { batch: { kind: "group.create", name: "The g", description: "At night", add: [] }, changes: [described] },
+      { batch: { kind: "group.create", name: "The h", add: [] }, changes: [create("h")] },
+    ]);
+  });
+
   it("are changed with only what changes, and deleted", () => {
     const changes: Change[] = [
       { type: "group.update", group: "a", name: "A", reason: "" },
@@ -265,11 +315,12 @@ describe("groups", () => {
       { type: "group.delete", group: "c", reason: "" },
     ];
     const plan = buildBatches(changes, everything, refOf);
-    expect(plan.updates.map(({ batch }) => batch)).toEqual([
-      { kind: "group.update", group: refOf("a"), name: "A" },
-      { kind: "group.update", group: refOf("b"), description: "" },
+    const [named, described, gone] = changes;
+    expect(plan.updates).toStrictEqual([
+      { batch: { kind: "group.update", group: refOf("a"), name: "A" }, changes: [named] },
+      { batch: { kind: "group.update", group: refOf("b"), description: "" }, changes: [described] },
     ]);
-    expect(plan.deletes.map(({ batch }) => batch)).toEqual([{ kind: "group.delete", group: refOf("c") }]);
+    expect(plan.deletes).toStrictEqual([{ batch: { kind: "group.delete", group: refOf("c") }, changes: [gone] }]);
   });
 
   it("many of them with many people are batched group by group", () => {
@@ -300,6 +351,10 @@ describe("cost", () => {
         [create("g"), ...changes(2), remove("h", "x"), { type: "group.delete", group: "k", reason: "" }],
         able(50, 1),
       ).calls,
+    ).toBe(3);
+    expect(
+      estimateCost([create("g"), create("h"), { type: "group.update", group: "k", name: "K", reason: "" }], able(50, 1))
+        .calls,
     ).toBe(3);
   });
 

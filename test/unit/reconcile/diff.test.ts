@@ -1,6 +1,8 @@
 import { describe, expect, it } from "vitest";
-import type { Mode, Role } from "../../../src/model.js";
-import { diffTarget } from "../../../src/reconcile/diff.js";
+import type { Resolution } from "../../../src/identity.js";
+import type { Member, Mode, Role } from "../../../src/model.js";
+import { diffTarget, digestWish } from "../../../src/reconcile/diff.js";
+import type { TargetReading } from "../../../src/reconcile/snapshot.js";
 import {
   actual,
   compare,
@@ -223,6 +225,134 @@ describe("people who cannot be matched", () => {
   it("someone who was not looked up at all is unresolved", () => {
     const reading = { state: "absent", target: group("crew", { members: ["ada"] }) } as const;
     expect(diffTarget(reading, identitiesOf([]), everything, TODAY).unresolved).toEqual(["ada"]);
+  });
+});
+
+describe("a change says what there is to say, and nothing else", () => {
+  const diff = (scene: Parameters<typeof compare>[0]) => compare(scene).diffs[0];
+  const removal = { type: "member.remove", group: "crew", groupId: "id-crew", role: "member" };
+  const unlisted = "not listed in the spec";
+
+  it("of a removal: who it is, and whether we added them", () => {
+    const people = [group("crew", { members: ["ada", "grace until 2020-01-01"] })];
+    const account = (id: string): Member => ({ account: id, role: "member", direct: true, state: "active" });
+    const members = [account("@grace"), account("@anon"), { ...account("@named"), name: "Eve" }];
+    const self = { ...account("@self"), name: "@self" };
+    const isOurs = (groupId: string, id: string) => groupId === "id-crew" && ["@ada", "@named"].includes(id);
+    expect(diff({ wanted: people, there: [actual("crew", [...members, self])], isOurs })?.changes).toStrictEqual([
+      {
+        type: "member.add",
+        group: "crew",
+        groupId: "id-crew",
+        person: "ada",
+        account: "@ada",
+        role: "member",
+        reason: "listed in the spec, not a member there",
+      },
+      { ...removal, person: "grace", account: "@grace", reason: "membership ended on 2020-01-01" },
+      { ...removal, account: "@anon", reason: unlisted },
+      { ...removal, account: "@named", label: "Eve", reason: unlisted, ours: true },
+      { ...removal, account: "@self", reason: unlisted },
+    ]);
+  });
+
+  it("of a deletion: whom and what it takes to make the group anew", () => {
+    const members = ["ada", "kim:owner?", "rule?", "bob…"];
+    const scene = { wanted: [group("crew", { absent: true })], isOurs: (_: string, id: string) => id === "@kim" };
+    const deletion = { type: "group.delete", group: "crew", groupId: "id-crew", name: "crew" };
+    const rest = {
+      members: [
+        { account: "@ada", role: "member" },
+        { account: "@kim", role: "owner", ours: true },
+      ],
+      reason: "the spec says that this group should not exist",
+    };
+    expect(diff({ ...scene, there: there(...members) })?.changes).toStrictEqual([{ ...deletion, ...rest }]);
+    const described = [actual("crew", members, { description: "At night" })];
+    expect(diff({ ...scene, there: described })?.changes).toStrictEqual([
+      { ...deletion, description: "At night", ...rest },
+    ]);
+  });
+
+  it("of a group: its name, its description, or both", () => {
+    const update = { type: "group.update", group: "crew", groupId: "id-crew" };
+    const changes = (wish: Parameters<typeof group>[1], description?: string) =>
+      diff({
+        wanted: [group("crew", { groupId: "id-crew", ...wish })],
+        there: [actual("crew", [], description === undefined ? {} : { description })],
+      })?.changes;
+    expect(changes({ description: "New" })).toStrictEqual([
+      { ...update, description: "New", previousDescription: "", reason: "the description differs" },
+    ]);
+    expect(changes({ description: "New" }, "Old")).toStrictEqual([
+      { ...update, description: "New", previousDescription: "Old", reason: "the description differs" },
+    ]);
+    expect(changes({ name: "Night", description: "Old" }, "Old")).toStrictEqual([
+      { ...update, name: "Night", previousName: "crew", reason: 'is called "crew" there' },
+    ]);
+    expect(diff({ wanted: [group("crew")], there: [] })?.changes).toStrictEqual([
+      { type: "group.create", group: "crew", name: "crew", reason: "no group of this name exists there" },
+    ]);
+  });
+
+  it("and there are no notes without a reason", () => {
+    const capabilities = { ...everything, groups: { ...everything.groups, rename: fact(false) } };
+    expect(diff({ wanted: [group("crew")], there: [] })?.notes).toEqual([]);
+    expect(diff({ wanted: [group("crew")], there: there(), capabilities })?.notes).toEqual([]);
+  });
+});
+
+describe("where nothing can be compared", () => {
+  it.each(["unread", "problem"] as const)("there is nothing to change: %s", (state) => {
+    const target = group("crew", { members: ["ada"], absent: true });
+    const reading = { state, target, matchedBy: "id", message: "no", group: { id: "g" } } as unknown as TargetReading;
+    expect(diffTarget(reading, identitiesOf(["ada"]), everything, TODAY)).toStrictEqual({
+      target,
+      reading,
+      changes: [],
+      unresolved: [],
+      notes: [],
+    });
+  });
+
+  it("someone who was not looked up and whose time is over is nobody", () => {
+    const wanted = group("crew", { members: ["ada until 2020-01-01"] });
+    const reading = { state: "absent", target: wanted } as const;
+    const { changes, unresolved } = diffTarget(reading, identitiesOf([]), everything, TODAY);
+    expect([changes.map(({ type }) => type), unresolved]).toEqual([["group.create"], []]);
+  });
+});
+
+describe("the digest of a wish", () => {
+  const wish = { members: ["ada", "grace"], owners: ["kim"], description: "At night" };
+  const digest = (more: Parameters<typeof group>[1] = {}, others: Readonly<Record<string, Resolution>> = {}) => {
+    const target = group("crew", { ...wish, ...more });
+    const people = target.members.map((each) => each.person);
+    return digestWish(target, identitiesOf(people, others), everything, TODAY);
+  };
+
+  it("does not depend on the order of the lists", () => {
+    expect(digest({ members: ["grace", "ada"] })).toBe(digest());
+  });
+
+  it.each<[string, Parameters<typeof group>[1], Readonly<Record<string, Resolution>>]>([
+    ["who is wanted", { members: ["ada"] }, {}],
+    ["the role of each", { members: ["ada"], owners: ["grace", "kim"] }, {}],
+    ["who is not wanted any more", { members: ["ada", "grace", "bob until 2020-01-01"] }, {}],
+    ["who is not found", { members: ["ada", "grace", "bob"] }, { bob: missing }],
+    ["who is switched off", { members: ["ada", "grace", "bob"] }, { bob: disabled("bob") }],
+    ["the name", { name: "Night" }, {}],
+    ["the description", { description: "At day" }, {}],
+    ["the mode", { mode: "additive" }, {}],
+    ["whether it should exist", { absent: true }, {}],
+    ["which lists there are", { managers: [] }, {}],
+  ])("depends on %s", (_, more, others) => {
+    expect(digest(more, others)).not.toBe(digest());
+  });
+
+  it("tells those who are not found from those who are switched off", () => {
+    const members = ["ada", "grace", "bob"];
+    expect(digest({ members }, { bob: missing })).not.toBe(digest({ members }, { bob: disabled("bob") }));
   });
 });
 

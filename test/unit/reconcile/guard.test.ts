@@ -148,6 +148,16 @@ describe("max-removals", () => {
     }
   });
 
+  it("does not count a group that is yet to be made among those who are there", () => {
+    const there = [actual("crew", names(7))];
+    const wanted = [group("crew", { members: names(5) }), group("new", { members: ["p1"] })];
+    // 2 of 7 is more than 25 %, 2 of 8 is not.
+    expect(compare({ wanted, there, providerGuards: limits(50, 25) }).held.map(({ guard }) => guard)).toEqual([
+      "max-removals",
+      "max-removals",
+    ]);
+  });
+
   it("is per run besides: providers add up", () => {
     const diffs = names(2, "lab").map((provider) => {
       const { diffs: targets } = compare(shrink(10, 1, noLimits));
@@ -205,6 +215,8 @@ describe("max-removals", () => {
         "2 of 4 managers of the group crew would lose the role (50.0 %): more than 25 % (guards.maxRemovals). Acknowledge with --allow max-removals:crew.",
       );
       expect(compare({ ...scene, allow: ["max-removals:crew"] }).held).toEqual([]);
+      const byCount = compare(crew(4, 1, limits(2, 100), true)).held[0]?.reason;
+      expect(byCount).toContain("3 of 4 managers of the group crew would lose the role (75.0 %): more than 2 at once");
     });
   });
 });
@@ -237,6 +249,14 @@ describe("empty-group", () => {
   });
 });
 
+it("empty-group says how many would go", () => {
+  const reason = (...there: string[]) =>
+    compare({ wanted: [group("crew", { members: [] })], there: [actual("crew", there)] }).held[0]?.reason;
+  const how = " and leave the group empty. Acknowledge with --allow empty-group:crew.";
+  expect(reason("x")).toBe(`Would remove its only member${how}`);
+  expect(reason("x", "y")).toBe(`Would remove all 2 members${how}`);
+});
+
 describe("empty-source", () => {
   const wanted = (third: string[]) => [
     group("a", { members: [] }),
@@ -255,6 +275,24 @@ describe("empty-source", () => {
   });
   it("speaks when no managed group wants anybody", () => {
     expect(guardsOf({ wanted: wanted([]), there, allow: ["empty-group"] })).toEqual(["empty-source"]);
+  });
+  it("does not go by groups of which only a role is managed, nor by those that should not exist", () => {
+    const others = [
+      group("roles", { managers: ["ada"] }),
+      group("gone", { absent: true, members: ["ada"] }),
+      group("renamed", { groupId: "id-old", members: [] }),
+    ];
+    const { held } = compare({
+      wanted: [...wanted([]).slice(0, 2), ...others],
+      there: [...there, actual("old", ["eve"])],
+      allow: ["empty-group"],
+    });
+    expect(held.map(({ guard, group: id }) => `${guard} ${id}`)).toEqual([
+      "empty-source a",
+      "empty-source b",
+      "empty-source renamed",
+    ]);
+    expect(held[0]?.reason).toContain("The spec wants all 3 groups of this provider empty");
   });
 });
 
@@ -281,6 +319,10 @@ describe("unresolved-person", () => {
     const resolutions = Object.fromEntries(names(5).map((id) => [id, missing]));
     expect(compare({ wanted, there: [actual("crew", ["ada", "eve"])], resolutions }).held[0]?.reason).toMatch(
       /^p1, p2, p3 and 2 more could not be found there/,
+    );
+    const three = [group("crew", { members: ["ada", ...names(3)] })];
+    expect(compare({ wanted: three, there: [actual("crew", ["ada", "eve"])], resolutions }).held[0]?.reason).toMatch(
+      /^p1, p2, p3 could not be found there/,
     );
   });
 });
@@ -317,6 +359,9 @@ describe("protected-person", () => {
   it.each([
     ["another person", protect("eve"), person("eve")],
     ["an account pinned at another provider", protect("eve"), person("eve", { accounts: { other: "@x1" } })],
+    ["somebody else whom the spec knows", protect("eve"), person("kim", { email: "x1@example.org" })],
+    ["somebody without an address", protect("eve"), { id: "eve", aliases: [], accounts: {} }],
+    ["somebody who is known to have no account", protect("eve"), person("eve", { accounts: { lab: null } })],
     ["half a name", protect("x"), undefined],
     ["a dot that is no wildcard", protect("x1@example?orgs", "x1@exampleXorg"), undefined],
   ])("is not mixed up with %s", (_, scene, known) => {
@@ -362,6 +407,11 @@ describe("last-owner", () => {
       owners(["b"], ["a:owner"], 1, { capabilities }),
       ["- a as owner"],
     ],
+    [
+      "one is replaced by a member who is raised, where others are invited",
+      owners(["b"], ["a:owner", "b"], 1, { capabilities }),
+      [],
+    ],
     ["the other one is switched off", owners(["b"], ["a:owner", "b:owner!"]), ["- a as owner"]],
     ["the only one is switched off", owners([], ["a:owner!"]), []],
     ["there were fewer than the least before, and none goes", owners(["a"], ["a:owner"], 3), []],
@@ -378,6 +428,30 @@ describe("last-owner", () => {
     expect(compare(scene).held).toEqual([]);
     const managersOnly = { ...everything, roles: { manager: everything.roles.manager ?? oneManager.roles.manager } };
     expect(guardsOf({ ...scene, capabilities: managersOnly as typeof everything })).toEqual(["last-owner"]);
+  });
+});
+
+describe("a role with room for two", () => {
+  const twoManagers = {
+    ...oneManager,
+    roles: { manager: { max: fact(2), clearable: fact(false), guarded: fact(true) } },
+  };
+  const scene = (there: string[]): Scene => ({
+    wanted: [group("crew", { mode: "additive", managers: ["zoe", "bob"] })],
+    there: [actual("crew", there)],
+    capabilities: twoManagers,
+  });
+
+  it("goes to as many as there is room for, by account", () => {
+    const result = compare(scene(["ada:manager", "zoe", "bob"]));
+    expect(result.lines).toEqual(["crew ~ bob member → manager"]);
+    expect(result.heldLines).toEqual(["role-loss: crew ~ zoe member → manager"]);
+    expect(result.held[0]?.reason).toContain("The group has room for 2 managers, and @ada would lose the role to zoe.");
+  });
+
+  it("goes to nobody where it is full, and to all where it is free", () => {
+    expect(compare(scene(["ada:manager", "eve:manager", "zoe", "bob"])).lines).toEqual([]);
+    expect(compare(scene(["zoe", "bob"])).held).toEqual([]);
   });
 });
 
@@ -542,6 +616,27 @@ describe("what is typed", () => {
     expect(matchesGlob(`${"*".repeat(40)}b`, "a".repeat(200))).toBe(false);
     expect(performance.now() - started).toBeLessThan(500);
   });
+});
+
+it("own-account concerns what is taken from it, not what is given to it", () => {
+  const wanted = [group("crew", { members: ["ada", "self"] })];
+  const scene: Scene = { wanted, there: [actual("crew", ["ada"])], ownAccount: "@self" };
+  expect(compare(scene).lines).toEqual(["crew + self"]);
+});
+
+it("declined-invitation concerns additions: who declined once and came in otherwise can be removed", () => {
+  const scene: Scene = { ...shrink(1, 1, noLimits), recollection: { declined: () => true } };
+  expect(compare(scene).lines).toEqual(["crew - x1"]);
+});
+
+it("without a memory nobody has declined, and nothing is ours but by the spec", () => {
+  const { diffs } = compare({ ...scenes.adoption, wanted: [group("crew", { members: ["p1", "new"], adopt: false })] });
+  const identities = identitiesOf(["p1", "new"]);
+  const provider = { provider: "lab", capabilities: everything, guards: noLimits, identities, targets: diffs };
+  const options = { guards: noLimits, people: {}, allow: [], removals: true };
+  const [guarded] = guardChanges([provider], options);
+  expect(guarded?.changes.map(line)).toEqual(["crew + new"]);
+  expect(guarded?.held.map(({ guard }) => guard)).toEqual(["adoption"]);
 });
 
 it("held changes are counted by guard", () => {

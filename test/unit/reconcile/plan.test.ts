@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import type { HeldChange, Member, Plan, ProviderPlan } from "../../../src/model.js";
+import type { HeldChange, Member, Plan, ProviderPlan, Role } from "../../../src/model.js";
+import { GroupSyncError } from "../../../src/errors.js";
 import { buildPlan, digestMembers, digestOf, parsePlan } from "../../../src/reconcile/plan.js";
 import { evidence, member } from "./builders.js";
 
@@ -172,7 +173,44 @@ describe("a plan from a file", () => {
   );
 });
 
+it("a digest does not tell a value that is not there from one that is undefined, as JSON does not", () => {
+  expect(digestOf({ a: 1, b: undefined })).toBe(digestOf({ a: 1 }));
+  expect(digestOf({ a: 1, b: null })).not.toBe(digestOf({ a: 1 }));
+});
+
+it("a plan that is not taken says how to get one", () => {
+  const error = (value: unknown) => {
+    try {
+      return parsePlan(value, now);
+    } catch (caught) {
+      return caught instanceof GroupSyncError ? [caught.code, caught.facts.hint] : caught;
+    }
+  };
+  expect(error({})).toEqual(["plan-invalid", "Make one with: group-sync plan --out plan.json"]);
+});
+
 describe("the digest of members", () => {
+  const anyMember = fc.record({
+    account: fc.constantFrom("@a", "@b", "@c"),
+    role: fc.constantFrom<Role[]>("member", "manager", "owner"),
+    direct: fc.boolean(),
+    state: fc.constantFrom<Member["state"][]>("active", "disabled", "pending"),
+  });
+  const rows = (members: readonly Member[]) =>
+    members.map(({ account, role, direct, state }) => [account, role, direct, state].join("|")).toSorted();
+  it("is the same for the same members alone", () => {
+    fc.assert(
+      fc.property(
+        fc.array(anyMember, { maxLength: 2 }),
+        fc.array(anyMember, { maxLength: 2 }),
+        (left, right) =>
+          (digestMembers(left) === digestMembers(right)) ===
+          (JSON.stringify(rows(left)) === JSON.stringify(rows(right))),
+      ),
+      { numRuns: 5000 },
+    );
+  });
+
   const members = ["ada", "grace:owner", "linus!", "eve…"].map(member);
   it("does not depend on order or on names", () => {
     expect(digestMembers(members.toReversed())).toBe(digestMembers(members));
