@@ -423,19 +423,23 @@ export function createDocspaceProvider(given: DocspaceOptions & { readonly id?: 
     context: CallContext,
   ): Promise<readonly DocspacePerson[]> {
     const filters = buildFilters(addresses);
-    const everybody = await listEverybody(filters.length, context);
-    const walks = everybody
-      ? []
-      : await Promise.all(
-          filters.map((filterValue) =>
-            walkPeople({ filterValue, filterSeparator: SEPARATOR, fields: ACCOUNT_FIELDS }, context),
-          ),
-        );
-    const found = everybody ?? walks.flatMap(({ rows }) => rows);
+    const found = (await listEverybody(filters.length, context)) ?? (await filterPeople(filters, context));
     const known = new Set(found.map((person) => person.email?.trim().toLowerCase()));
     const open = addresses.filter((address) => !known.has(address.toLowerCase()));
     const exact = await Promise.all(open.map((address) => findByExactAddress(address, missing, context)));
-    return [...found, ...exact.filter((person) => person !== undefined)];
+    // Only a list shows everybody of one address. One that left out somebody who is there is asked again about them.
+    const leftOut = open.filter((_, index) => exact[index] !== undefined);
+    const others = await filterPeople(buildFilters(leftOut), context);
+    return [...found, ...exact.filter((person) => person !== undefined), ...others];
+  }
+
+  async function filterPeople(filters: readonly string[], context: CallContext): Promise<readonly DocspacePerson[]> {
+    const walks = await Promise.all(
+      filters.map((filterValue) =>
+        walkPeople({ filterValue, filterSeparator: SEPARATOR, fields: ACCOUNT_FIELDS }, context),
+      ),
+    );
+    return walks.flatMap(({ rows }) => rows);
   }
 
   /**

@@ -700,6 +700,18 @@ describe("docspace findAccounts", () => {
   const byId = (value: string): AccountKey => ({ by: "id", value });
   const nobody = { "GET /people/filter": list([]), "GET /people/email": failure(404), "GET /group": list([], 1) };
 
+  it("asks a list again that left out somebody who is there: it may have left out a namesake, too", async () => {
+    const twins = [person(1, { email: "Twin@example.org" }), person(2, { email: "twin@example.org" })];
+    let lists = 0;
+    const { calls } = servePortal({
+      "GET /people/filter": () => list(++lists === 1 ? [] : twins),
+      "GET /people/email": ok(twins[0]),
+    });
+    const [finding] = await makeProvider().findAccounts([byEmail("twin@example.org")], context());
+    expect(finding?.accounts.map((account) => account.id).toSorted()).toEqual([guid(1), guid(2)]);
+    expect(calls()).toEqual(["GET /people/filter", "GET /people/email", "GET /people/filter"]);
+  });
+
   it("asks for many addresses in one request and checks equality itself", async () => {
     const { sent } = servePortal({
       "GET /people/filter": list([person(1), person(11), person(2, { email: "P2@Example.ORG" })]),
