@@ -511,13 +511,22 @@ export function checkReport(scenario: Scenario, episode: Episode): readonly Viol
       const oracle = oracleOf(episode, provider);
       if (oracle) for (const outcome of provider.outcomes) checkOutcome(scenario, episode, oracle, outcome, tell);
     }
-    const isTouched = episode.effects.some(({ by }) => by === "others") || episode.onlyGroups !== undefined;
+    const isTouched =
+      episode.effects.some(({ by }) => by === "others") || episode.onlyGroups !== undefined || isSomebodyElse(episode);
     if (report.status === "converged" && !isTouched) {
       for (const oracle of episode.oracles.values()) {
         if (scenario.hostile[oracle.service] === "listScope=mine") continue;
         checkTruth(episode, oracle, report, (_, detail) => tell("converged means converged", detail));
       }
     }
+  });
+}
+
+/** Whether somebody was switched off, on or deleted during the run; a saved plan goes by who was there when it was made. */
+function isSomebodyElse({ before, after }: Episode): boolean {
+  return [...before].some(([service, { statuses }]) => {
+    const now = after.get(service)?.statuses;
+    return [...statuses].some(([account, status]) => now?.get(account) !== status);
   });
 }
 
@@ -798,7 +807,11 @@ function checkPeople(
   const at = `${providerIds[oracle.service]} ${target.group.id} "${target.group.name}"`;
   const unclear = oracle.unresolved(target, state, group);
   const toldUnclear = provider.unresolved.filter(({ groups }) => groups.includes(target.group.id));
+  // An invitation to the address of somebody who was just deleted makes a new, empty account there.
+  const isReborn = (person: string) =>
+    scenario?.switches.brainstem?.["unknownEmail"] === "invite" && scenario.people.some(({ id }) => id === person);
   for (const person of unclear) {
+    if (oracle.service === "brainstem" && isReborn(person)) continue;
     const isTold = toldUnclear.some((each) => each.person === person);
     const isTried = provider.outcomes.some((outcome) => outcome.group === target.group.id && outcome.person === person);
     if (!isTold && !isTried) tell("the unresolved are told", `${at}: ${person}`);
