@@ -1,60 +1,28 @@
 /** Applying and verifying against a provider in memory: what fails, fails alone, and the report says what is so. */
 import { describe, expect, it } from "vitest";
 import { GroupSyncError } from "../../../src/errors.js";
-import type { Batch, Outcome, Report, Spec, Target } from "../../../src/model.js";
-import { type ReconcileOptions, reconcile } from "../../../src/reconcile/reconcile.js";
+import type { Change } from "../../../src/model.js";
+import { isSo } from "../../../src/reconcile/apply.js";
+import { reconcile } from "../../../src/reconcile/reconcile.js";
+import { createMemoryProvider, type MemoryProvider, memoryCapabilities } from "../../../src/testing/memory.js";
 import {
-  createMemoryProvider,
-  type MemoryProvider,
-  type MemoryProviderOptions,
-  memoryCapabilities,
-  type Misbehaviour,
-} from "../../../src/testing/memory.js";
-import { fact, group, noLimits, person } from "./builders.js";
-
-const people = Array.from({ length: 12 }, (_, index) => `p${index}`);
-const spec = (targets: readonly Target[]): Spec => ({
-  version: 1,
-  mode: "authoritative",
-  providers: [{ id: "lab", type: "memory", options: {}, guards: noLimits }],
-  people: Object.fromEntries(
-    people.map((id) => [id, person(id, { accounts: { lab: id }, email: `${id}@example.org` })]),
-  ),
-  targets,
-  guards: noLimits,
-  digest: "spec",
-  warnings: [],
-});
-const crew = (members: readonly string[]) => group("crew", { members });
-type Before = (batch: Batch, nth: number) => Misbehaviour | undefined | void;
-
-function lab(options: Omit<MemoryProviderOptions, "before"> & { readonly onWrite?: Before } = {}): MemoryProvider {
-  const { onWrite, capabilities, ...rest } = options;
-  return createMemoryProvider({
-    id: "lab",
-    people: people.map((id) => ({ id, email: `${id}@example.org` })),
-    groups: [{ id: "g", name: "crew", members: ["p0", "p1"] }],
-    capabilities: { consistencyMs: fact(200), ...capabilities },
-    ...rest,
-    before: (operation, args, nth) => (operation === "applyBatch" ? onWrite?.(args[0] as Batch, nth) : undefined),
-  });
-}
-
-const run = (provider: MemoryProvider, targets: readonly Target[], more: Partial<ReconcileOptions> = {}) =>
-  reconcile({ spec: spec(targets), providers: [provider], verifyMs: 250, ...more });
-const writes = ({ control }: MemoryProvider) =>
-  control.calls.flatMap(({ operation, args }) => (operation === "applyBatch" ? [args[0] as Batch] : []));
-const membersOf = ({ control }: MemoryProvider, name = "crew") =>
-  control
-    .groups()
-    .find((each) => each.name === name)
-    ?.members.map(({ account }) => account);
-const line = ({ type, account, status, error }: Outcome) =>
-  `${type} ${account ?? ""} ${status}${error ? ` ${error.code}` : ""}`.replace("  ", " ");
-const linesOf = (report: Report) => report.providers.flatMap(({ outcomes }) => outcomes.map(line));
-const names = (batch: Batch) =>
-  batch.kind === "members" ? [...batch.add, ...batch.update, ...batch.remove].map(({ account }) => account) : [];
-const refused = (facts = {}) => new GroupSyncError("refused", "No.", facts);
+  conflict,
+  crew,
+  inTurn,
+  lab,
+  linesOf,
+  lost,
+  membersOf,
+  names,
+  oneByOne,
+  people,
+  refsOf,
+  refused,
+  run,
+  spec,
+  writes,
+} from "./apply-scenes.js";
+import { actual, fact, group, noLimits, snapshotOf } from "./builders.js";
 
 describe("a pinned account", () => {
   it("is asked about before it is added, though it is listed elsewhere as switched off", async () => {
@@ -333,7 +301,7 @@ describe("a service that lies", () => {
 });
 
 describe("what cannot succeed any more", () => {
-  it.each(["unauthenticated", "rate-limited", "internal", "busy"] as const)(
+  it.each(["unauthenticated", "rate-limited", "internal", "busy", "network", "unavailable"] as const)(
     "%s stops the provider: the rest is skipped with the reason",
     async (code) => {
       const provider = lab({
@@ -399,70 +367,6 @@ describe("what cannot succeed any more", () => {
   });
 });
 
-describe("creations", () => {
-  it("are given up when the second list shows the group, or is not whole", async () => {
-    for (const spoil of ["there", "incomplete"] as const) {
-      let lists = 0;
-      const provider: MemoryProvider = createMemoryProvider({
-        id: "lab",
-        people: people.map((id) => ({ id })),
-        before: (operation) => {
-          if (operation !== "listGroups" || ++lists < 2) return undefined;
-          if (spoil === "incomplete") return { incomplete: "page 2 failed" };
-          provider.control.addGroup({ name: "crew" });
-          return undefined;
-        },
-      });
-      const report = await run(provider, [crew(["p0"])]);
-      expect(writes(provider)).toEqual([]);
-      expect(linesOf(report)).toEqual(["group.create skipped conflict", "member.add p0 skipped conflict"]);
-    }
-  });
-
-  it("refused for the sake of someone on board, the group is made alone", async () => {
-    const provider = lab({
-      groups: [],
-      onWrite: (batch) => {
-        const on = batch.kind === "group.create" ? batch.add.map(({ account }) => account) : names(batch);
-        if (on.includes("p1")) throw refused();
-      },
-    });
-    const report = await run(provider, [crew(["p0", "p1", "p2"])]);
-    expect(membersOf(provider)).toEqual(["p0", "p2"]);
-    expect(linesOf(report)).toEqual([
-      "group.create applied",
-      "member.add p0 applied",
-      "member.add p1 failed refused",
-      "member.add p2 applied",
-    ]);
-  });
-
-  it("that fail leave their people out, with the reason", async () => {
-    const provider = lab({
-      groups: [],
-      onWrite: (batch) => {
-        if (batch.kind === "group.create") throw refused();
-      },
-    });
-    const report = await run(provider, [crew(["p0"])]);
-    expect(linesOf(report)).toEqual(["group.create failed refused", "member.add p0 skipped not-found"]);
-  });
-
-  it("that come with the id of another group stop everything", async () => {
-    const provider = lab();
-    const confused: MemoryProvider = {
-      ...provider,
-      applyBatch: async (batch, context) => {
-        const result = await provider.applyBatch(batch, context);
-        return batch.kind === "group.create" ? { group: { id: "g", name: "new", kind: "plain" } } : result;
-      },
-    };
-    const report = await run(confused, [crew(["p0", "p1"]), group("new", { members: ["p5"] })]);
-    expect(membersOf(provider)).toEqual(["p0", "p1"]);
-    expect(report.stopped).toMatch(/came with the id g, which another group has/);
-  });
-});
-
 it("a full group gives room before it takes, and takes no more than it holds", async () => {
   const provider = lab({
     groups: [{ id: "g", name: "crew", members: ["p0", "p1", "p2"] }],
@@ -477,30 +381,273 @@ it("a full group gives room before it takes, and takes no more than it holds", a
   expect(linesOf(report)).toContain("member.add p5 failed unsupported");
 });
 
-it("a service that replaces where it should merge is stopped after one change", async () => {
-  const provider = lab({
+describe("a conflict", () => {
+  /** A service that takes long to show a write. */
+  const slow = { consistencyMs: fact(10_000) };
+  /** When each call of a kind began. */
+  const clock = () => {
+    const times: number[] = [];
+    return {
+      times,
+      tick: () => void times.push(performance.now()),
+      after: (nth: number) => (times[nth] ?? 0) - (times[nth - 1] ?? 0),
+    };
+  };
+
+  it("is given time to show our own last write, a little more each time, but not for nothing", async () => {
+    const { times, tick, after } = clock();
+    let readAfterwards = 0;
+    const provider = lab({
+      capabilities: slow,
+      onWrite: () => {
+        tick();
+        throw conflict();
+      },
+      onRead: () => {
+        if (times.length === 3 && readAfterwards === 0) readAfterwards = performance.now();
+      },
+    });
+    const report = await run(provider, [crew(["p0", "p1", "p2"])]);
+    expect(linesOf(report)).toEqual(["member.add p2 failed conflict"]);
+    expect(times).toHaveLength(3);
+    // A timer may be early by a millisecond.
+    expect(after(1)).toBeGreaterThanOrEqual(395);
+    expect(after(2)).toBeGreaterThanOrEqual(795);
+    expect(after(1) + after(2)).toBeLessThan(5_000);
+    expect(readAfterwards - (times[2] ?? 0)).toBeLessThan(1_000);
+  });
+
+  it("alone is waited for: what got lost is looked at at once", async () => {
+    const { times, tick } = clock();
+    const provider = lab({
+      capabilities: slow,
+      onWrite: () => {
+        tick();
+        throw lost();
+      },
+    });
+    await run(provider, [crew(["p0", "p1", "p2"])]);
+    expect(times).toHaveLength(3);
+    expect((times[2] ?? 0) - (times[0] ?? 0)).toBeLessThan(1_000);
+  });
+
+  it("after which the run is cancelled leaves what is left unsent", async () => {
+    const stopper = new AbortController();
+    const provider = lab({
+      onWrite: () => {
+        throw conflict();
+      },
+      onRead: (_groupId, nth) => {
+        if (nth === 2) stopper.abort();
+      },
+    });
+    const report = await run(provider, [crew(["p0", "p1", "p2"])], { signal: stopper.signal });
+    expect(writes(provider)).toHaveLength(1);
+    expect(linesOf(report)).toEqual(["member.add p2 skipped cancelled"]);
+    expect(report.stopped).toBe("Stopped on request.");
+  });
+});
+
+describe("a group that cannot be read after a failure", () => {
+  const groups = [
+    { id: "g", name: "crew" },
+    { id: "h", name: "other" },
+  ];
+  const wanted = [crew(["p1", "p2"]), group("other", { members: ["p3"] })];
+
+  it.each([
+    ["refused", refused(), ["member.add p1 failed refused", "member.add p2 failed refused"]],
+    ["lost", lost(), ["member.add p1 unknown network", "member.add p2 unknown network"]],
+  ])("is a reason to stop, and its changes ended as they were answered: %s", async (_name, error, expected) => {
+    const provider = lab({
+      groups,
+      capabilities: inTurn,
+      onWrite: () => {
+        throw error;
+      },
+      onRead: (_groupId, nth) => {
+        if (nth > 2) throw new GroupSyncError("unavailable", "Down.");
+      },
+    });
+    const report = await run(provider, wanted);
+    expect(writes(provider).map(names)).toEqual([["p1", "p2"]]);
+    expect(linesOf(report)).toEqual([...expected, "member.add p3 skipped unavailable"]);
+    expect(report.stopped).toBe("Down.");
+  });
+
+  it("for a reason that is none of ours, the first failure is what stopped it", async () => {
+    const provider = lab({
+      groups,
+      capabilities: inTurn,
+      onWrite: () => {
+        throw refused();
+      },
+      onRead: (_groupId, nth) => {
+        if (nth > 2) throw new Error("Odd.");
+      },
+    });
+    const report = await run(provider, wanted);
+    expect(linesOf(report)).toEqual([
+      "member.add p1 failed refused",
+      "member.add p2 failed refused",
+      "member.add p3 skipped refused",
+    ]);
+    expect(report.stopped).toBe("No.");
+  });
+
+  it("as it is gone, the others go on", async () => {
+    const provider: MemoryProvider = lab({
+      groups,
+      capabilities: inTurn,
+      onWrite: (_batch, nth) => {
+        if (nth === 1) provider.control.deleteGroup("g");
+      },
+    });
+    const report = await run(provider, wanted);
+    expect(linesOf(report)).toEqual([
+      "member.add p1 failed not-found",
+      "member.add p2 failed not-found",
+      "member.add p3 applied",
+    ]);
+    expect(report.stopped).toBeUndefined();
+  });
+});
+
+describe("a service that invites", () => {
+  it("splits what is refused as any other", async () => {
+    const provider = lab({
+      capabilities: { invitations: fact(true) },
+      onWrite: (batch) => {
+        if (names(batch).includes("p5")) throw refused();
+      },
+    });
+    const report = await run(provider, [crew(["p0", "p1", "p2", "p5"])]);
+    expect(linesOf(report)).toEqual(["member.add p2 pending", "member.add p5 failed refused"]);
+  });
+
+  it("after a loss is sent the removals again, and no additions", async () => {
+    const provider = lab({
+      capabilities: { invitations: fact(true) },
+      onWrite: (_batch, nth) => {
+        if (nth === 1) throw lost();
+      },
+    });
+    const report = await run(provider, [crew(["p0", "p2"])]);
+    expect(writes(provider).map(names)).toEqual([["p2", "p1"], ["p1"]]);
+    expect(linesOf(report)).toEqual(["member.add p2 skipped network", "member.remove p1 applied"]);
+  });
+});
+
+it("a call for several groups that was done in one is sent again for the other alone", async () => {
+  const provider: MemoryProvider = lab({
     groups: [
-      { id: "g", name: "crew", members: people.slice(0, 6) },
-      { id: "h", name: "other", members: people.slice(0, 6) },
+      { id: "g", name: "crew" },
+      { id: "h", name: "other" },
     ],
-    capabilities: {
-      add: { accountsPerCall: fact(100), groupsPerCall: fact(1) },
-      inFlight: { ...memoryCapabilities.inFlight, writes: fact(1) },
+    capabilities: { mixed: fact(false) },
+    onWrite: (_batch, nth) => {
+      if (nth > 1) return;
+      provider.control.addMember("g", "p2");
+      throw lost();
     },
   });
-  const replacing: MemoryProvider = {
-    ...provider,
-    applyBatch: async (batch, context) => {
-      await provider.applyBatch(batch, context);
-      if (batch.kind !== "members") return {};
-      const [ref] = batch.groups;
-      for (const id of people.slice(0, 6)) provider.control.removeMember(ref?.id ?? "", id);
-      return { members: batch.add.map(({ account, role }) => ({ account, role, direct: true, state: "active" })) };
+  const report = await run(provider, [crew(["p2"]), group("other", { members: ["p2"] })]);
+  expect(writes(provider).map((batch) => refsOf(batch).map(({ id }) => id))).toEqual([["g", "h"], ["h"]]);
+  expect(linesOf(report)).toEqual(["member.add p2 applied", "member.add p2 applied"]);
+});
+
+describe("a group with a limit", () => {
+  const three = [{ id: "g", name: "crew", members: ["p0", "p1", "p2"] }];
+
+  it("and just enough room is given to before it is taken from", async () => {
+    const provider = lab({ groups: three, capabilities: { maxMembers: fact(4), mixed: fact(false) } });
+    const report = await run(provider, [crew(["p0", "p1", "p3"])]);
+    expect(writes(provider).map(names)).toEqual([["p3"], ["p2"]]);
+    expect(report.status).toBe("converged");
+  });
+
+  it("and no room is taken from once, then given to", async () => {
+    const provider = lab({ groups: three, capabilities: { maxMembers: fact(3), mixed: fact(false) } });
+    const report = await run(provider, [group("crew", { members: ["p1", "p3"], owners: ["p0"] })]);
+    expect(writes(provider).map(names)).toEqual([["p2"], ["p3"], ["p0"]]);
+    expect(linesOf(report)).toEqual(["member.add p3 applied", "member.update p0 applied", "member.remove p2 applied"]);
+  });
+
+  it("that nobody leaves takes nobody in, and says why", async () => {
+    const provider = lab({ groups: three, capabilities: { maxMembers: fact(3) } });
+    const report = await run(provider, [crew(["p0", "p1", "p2", "p3"])]);
+    expect(writes(provider)).toEqual([]);
+    expect(report.providers[0]?.outcomes.map(({ account, status, error }) => ({ account, status, error }))).toEqual([
+      {
+        account: "p3",
+        status: "failed",
+        error: {
+          code: "unsupported",
+          message: "A group there has room for 3 members; this addition would be one too many.",
+        },
+      },
+    ]);
+  });
+});
+
+it("an error that is none of ours stops the provider, and says what it was", async () => {
+  const provider = lab({
+    capabilities: { ...oneByOne, ...inTurn },
+    onWrite: () => {
+      throw new TypeError("Odd.");
     },
-  };
-  const wanted = [...people.slice(0, 6), "p8"];
-  const report = await run(replacing, [crew(wanted), group("other", { members: wanted })]);
-  expect(report.stopped).toMatch(/The service replaces where it should merge/);
-  expect(membersOf(provider, "other")).toEqual(people.slice(0, 6));
-  expect(report.residual.filter(({ unasked }) => unasked)).toHaveLength(6);
+  });
+  const report = await run(provider, [crew(["p0", "p1", "p2", "p3"])]);
+  expect(writes(provider)).toHaveLength(1);
+  expect(linesOf(report)).toEqual(["member.add p2 skipped internal", "member.add p3 skipped internal"]);
+  expect(report.stopped).toBe("Odd.");
+});
+
+describe("whether a reading shows a change", () => {
+  const there = actual("crew", ["ada:owner", "eve", "ivy…", "rule?", "chief:owner?"], { description: "By night." });
+  const rows: readonly (readonly [what: string, change: Partial<Change> & Pick<Change, "type">, so: boolean])[] = [
+    ["added, with the role", { type: "member.add", account: "@ada", role: "owner" }, true],
+    ["added, with another role", { type: "member.add", account: "@eve", role: "owner" }, false],
+    ["invited, whatever the role", { type: "member.add", account: "@ivy", role: "owner" }, true],
+    ["added, but not there", { type: "member.add", account: "@joe", role: "member" }, false],
+    ["given the role", { type: "member.update", account: "@ada", role: "owner" }, true],
+    ["not given the role", { type: "member.update", account: "@eve", role: "owner" }, false],
+    ["given a role, but not there", { type: "member.update", account: "@joe", role: "owner" }, false],
+    ["removed", { type: "member.remove", account: "@joe", role: "member" }, true],
+    ["removed, but there", { type: "member.remove", account: "@eve", role: "member" }, false],
+    ["removed, and there by a rule", { type: "member.remove", account: "@rule", role: "member" }, true],
+    ["removed, and there by a role", { type: "member.remove", account: "@chief", role: "owner" }, false],
+    ["renamed", { type: "group.update", name: "crew" }, true],
+    ["not renamed", { type: "group.update", name: "team" }, false],
+    ["described", { type: "group.update", description: "By night." }, true],
+    ["not described", { type: "group.update", description: "By day." }, false],
+    ["renamed and described", { type: "group.update", name: "crew", description: "By night." }, true],
+    ["renamed, but not described", { type: "group.update", name: "crew", description: "By day." }, false],
+    ["described, but not renamed", { type: "group.update", name: "team", description: "By night." }, false],
+    ["created", { type: "group.create", name: "crew" }, true],
+    ["created under another name", { type: "group.create", name: "team" }, false],
+    ["created under no name of its own", { type: "group.create" }, true],
+    ["deleted, but there", { type: "group.delete" }, false],
+  ];
+
+  it.each(rows)("%s", (_what, change, so) => {
+    expect(isSo({ group: "crew", reason: "", ...change }, snapshotOf(there))).toBe(so);
+  });
+
+  it("no description is an empty one", () => {
+    const bare = snapshotOf(actual("crew", []));
+    const described = (description: string): Change => ({
+      type: "group.update",
+      group: "crew",
+      reason: "",
+      description,
+    });
+    expect(isSo(described(""), bare)).toBe(true);
+    expect(isSo(described("By night."), bare)).toBe(false);
+  });
+
+  it("nobody is shown to be gone by a reading that is not whole", () => {
+    const removal: Change = { type: "member.remove", group: "crew", reason: "", account: "@joe", role: "member" };
+    expect(isSo(removal, snapshotOf({ ...there, incomplete: "page 2 failed" }))).toBe(false);
+  });
 });
