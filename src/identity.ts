@@ -122,6 +122,21 @@ export async function confirmPins(
   return indexed(identities.provider, resolutions, identities.addressesOf);
 }
 
+/** Which of the accounts cannot be used: switched off, deleted, or not there. Empty where accounts cannot be looked up by id. */
+export async function findUnusable(
+  accounts: readonly string[],
+  provider: GroupProvider,
+  context: CallContext,
+): Promise<ReadonlySet<string>> {
+  if (accounts.length === 0 || !provider.capabilities.lookup.by.value.includes("id")) return new Set();
+  const answers = await findAll(
+    accounts.map((value) => ({ by: "id", value })),
+    provider,
+    context,
+  );
+  return new Set(accounts.filter((_, index) => !answers[index]?.some(({ status }) => status === "active")));
+}
+
 /**
  * Pinned accounts whose address, as a provider shows it, is none of the person's: a wrong pin, or an account that was
  * given to somebody else. `addressOf`: the address of an account, where a reading has shown one.

@@ -31,6 +31,8 @@ export interface ProviderDiff {
   /** The account that the credentials act as. */
   readonly ownAccount?: string;
   readonly recollection?: Recollection;
+  /** Accounts that hold a role, and were looked up and found to be switched off or gone. */
+  readonly unusable?: ReadonlySet<string>;
   readonly targets: readonly TargetDiff[];
 }
 
@@ -271,7 +273,7 @@ function guardProtected(ledger: Ledger, provider: ProviderDiff, options: GuardOp
   hold(ledger, shielded, "protected-person", options, "Protected by guards.protect.");
 }
 
-function guardRoles(ledger: Ledger, { capabilities }: ProviderDiff, options: GuardOptions): void {
+function guardRoles(ledger: Ledger, { capabilities, unusable }: ProviderDiff, options: GuardOptions): void {
   for (const role of ["manager", "owner"] as const) {
     const capability = capabilities.roles[role];
     if (!capability) continue;
@@ -289,7 +291,9 @@ function guardRoles(ledger: Ledger, { capabilities }: ProviderDiff, options: Gua
     // Owners are the last resort of a group; where a service has none, its managers are.
     if (role === "manager" && capabilities.roles.owner) continue;
     // Someone who is switched off, or has only been invited, cannot act as an owner.
-    const active = ledger.members.filter((member) => member.role === role && member.state === "active");
+    const active = ledger.members.filter(
+      (member) => member.role === role && member.state === "active" && !unusable?.has(member.account),
+    );
     const accounts = new Set(active.map(({ account }) => account));
     const holders = active.length;
     const losses = pending(ledger, (change) => takesRole(change) && accounts.has(change.account ?? ""));
@@ -308,7 +312,8 @@ function guardRoles(ledger: Ledger, { capabilities }: ProviderDiff, options: Gua
   }
 }
 
-function isLossOf(role: Role, change: Change): boolean {
+/** Whether a change takes a role, alone or with the membership. */
+export function isLossOf(role: Role, change: Change): boolean {
   return isLoss(change) && (change.previousRole ?? change.role) === role;
 }
 

@@ -10,7 +10,7 @@ import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import { groupBy, renderCount } from "../collections.js";
 import { GroupSyncError, isGroupSyncError, summarizeError } from "../errors.js";
-import { confirmPins, normalizeId, notePins, resolvePeople } from "../identity.js";
+import { confirmPins, findUnusable, normalizeId, notePins, resolvePeople } from "../identity.js";
 import type {
   Change,
   GuardSettings,
@@ -33,7 +33,7 @@ import { listValidApprovals, releaseApproved } from "./approve.js";
 import { estimateCost } from "./batch.js";
 import { diffTarget, digestWish, isRaise, type TargetDiff } from "./diff.js";
 import { createMeter, type Meter, type SyncEvent } from "./events.js";
-import { type Allowance, guardChanges, isAllowed, isOurs, matchesGlob, type ProviderDiff } from "./guard.js";
+import { type Allowance, guardChanges, isAllowed, isLossOf, isOurs, matchesGlob, type ProviderDiff } from "./guard.js";
 import {
   type BrokenRun,
   concludeProvider,
@@ -508,6 +508,7 @@ async function draftProvider(
       readings = sure;
       diffs = compare();
     }
+    const unusable = await findUnusable(holdersToConfirm(diffs), provider, context);
     if (state && run.lease && isIncremental) await rememberVerified(state, scope, diffs, wishOf, run.now());
     const notes = [
       ...notePins(identities, spec.people, addressesIn(readings)),
@@ -530,6 +531,7 @@ async function draftProvider(
         identities,
         ...own,
         recollection: recalled,
+        unusable,
         targets: diffs.map((diff) => noteContested(diff, memory)),
       },
     };
@@ -642,6 +644,21 @@ function pinsToConfirm(
     person !== undefined && unseen.has(account) ? [person] : [],
   );
   return [...new Set(people)];
+}
+
+/**
+ * Where somebody loses a role, those who have it and are there by it alone: no list of members tells whether they are
+ * switched off, and a guard counts on them.
+ */
+function holdersToConfirm(diffs: readonly TargetDiff[]): readonly string[] {
+  const holders = diffs.flatMap(({ reading, changes }) =>
+    reading.state !== "found"
+      ? []
+      : reading.snapshot.members.filter(
+          ({ role, direct }) => role !== "member" && !direct && changes.some((change) => isLossOf(role, change)),
+        ),
+  );
+  return [...new Set(holders.map(({ account }) => account))];
 }
 
 function planProvider(

@@ -174,6 +174,8 @@ export interface Scene {
   readonly removals?: boolean;
   readonly ownAccount?: string;
   readonly recollection?: Partial<Recollection>;
+  /** Accounts that were looked up and cannot be used. */
+  readonly unusable?: readonly string[];
   /** Whether an account of a group was added by this installation; for mode `owned`. */
   readonly isOurs?: (groupId: string, account: string) => boolean;
   /** Why the list of groups is not whole. */
@@ -227,6 +229,7 @@ export function compare(scene: Scene): Compared {
         guards: scene.providerGuards ?? noLimits,
         identities,
         ...(ownAccount !== undefined && { ownAccount }),
+        unusable: new Set(scene.unusable),
         recollection: { managed: new Set(), declined: () => false, ...scene.recollection },
         targets: diffs,
       },

@@ -413,6 +413,11 @@ describe("last-owner", () => {
       [],
     ],
     ["the other one is switched off", owners(["b"], ["a:owner", "b:owner!"]), ["- a as owner"]],
+    [
+      "the other one was looked up and is switched off",
+      owners(["b"], ["a:owner", "b:owner?"], 1, { unusable: ["@b"] }),
+      ["- a as owner"],
+    ],
     ["the only one is switched off", owners([], ["a:owner!"]), []],
     ["there were fewer than the least before, and none goes", owners(["a"], ["a:owner"], 3), []],
     ["the least is none", owners([], ["a:owner"], 0), []],
