@@ -27,6 +27,7 @@ import {
 } from "./batch.js";
 import type { Meter, SyncEvent } from "./events.js";
 import type { Journal } from "./memory.js";
+import { digestMembers } from "./plan.js";
 import { readGroupWhole } from "./snapshot.js";
 
 /** How a change stands while a run is under way. */
@@ -75,6 +76,8 @@ export async function applyChanges(input: ApplyInput): Promise<Applied> {
   for (const change of input.changes) if (change.groupId !== undefined) groupIds.set(change.group, change.groupId);
   const versions = new Map<string, string>();
   for (const [id, { group }] of before) if (group.version !== undefined) versions.set(id, group.version);
+  /** How many came along with the creation of a group. */
+  const aboard = new Map<string, number>();
   const limit = pLimit(Math.max(1, capabilities.inFlight.writes.value));
   let stopped: GroupSyncError | undefined;
 
@@ -83,7 +86,6 @@ export async function applyChanges(input: ApplyInput): Promise<Applied> {
   const mark = (changes: readonly Change[], status: Progress["status"], error?: unknown) => {
     for (const change of changes) {
       if (book.get(change)?.status === "open") done++;
-      if (status === "open") done--;
       book.set(change, { status, ...(error !== undefined && { error: summarizeError(error) }) });
     }
   };
@@ -168,8 +170,8 @@ export async function applyChanges(input: ApplyInput): Promise<Applied> {
         skip(planned, new GroupSyncError("conflict", message, { provider: provider.id }));
         return false;
       });
-    } catch (error) {
-      if (!isGroupSyncError(error)) throw error;
+    } catch (thrown) {
+      const error = asGroupSyncError(thrown, provider.id);
       if (isFinal(error)) stop(error);
       for (const planned of creates) skip(planned, error);
       return [];
@@ -221,10 +223,10 @@ export async function applyChanges(input: ApplyInput): Promise<Applied> {
         return;
       }
       groupIds.set(created.group, id);
+      aboard.set(id, carried.length - 1);
       if (result.group.version !== undefined && carried.length === 1)
         versions.set(result.group.id, result.group.version);
     }
-    for (const change of planned.changes) if (!carried.includes(change)) mark([change], "open");
   }
 
   /** A creation whose outcome is unknown: exactly one group of that name that was not there before is it. */
@@ -247,7 +249,8 @@ export async function applyChanges(input: ApplyInput): Promise<Applied> {
     }
     if (isFinal(result)) {
       stop(result);
-      mark(planned.changes, result.facts.outcomeUnknown ? "unknown" : "skipped", result);
+      // What may have been done is read back, as far as reading still goes.
+      mark(planned.changes, result.facts.outcomeUnknown ? "sent" : "skipped", result);
       return;
     }
     const alone = planned.changes.length === 1;
@@ -320,7 +323,27 @@ export async function applyChanges(input: ApplyInput): Promise<Applied> {
         return;
       }
       await letVersionShow(attempt);
+      if (planned.batch.kind === "group.delete" && !(await isAsRead(planned, result))) return;
     }
+  }
+
+  /** Whether a group that is to be deleted still has the members that the deletion names; else books why it stays. */
+  async function isAsRead(planned: PlannedBatch, cause: GroupSyncError): Promise<boolean> {
+    const { id, name } = refOf(groupOf(planned));
+    try {
+      const { members } = await readGroupWhole(id, provider, context());
+      if (digestMembers(members) === digestMembers(before.get(id)?.members ?? [])) return true;
+      const message = `"${name}" has changed since it was read, so it was not deleted. Run again.`;
+      mark(planned.changes, "failed", new GroupSyncError("conflict", message, { provider: provider.id }));
+    } catch (error) {
+      if (isGroupSyncError(error, "not-found")) {
+        mark(planned.changes, "already");
+        return false;
+      }
+      mark(planned.changes, "failed", cause);
+      stop(asGroupSyncError(error, provider.id));
+    }
+    return false;
   }
 
   /** The newer version may be that of our own last write, which a service shows only after a while. */
@@ -338,7 +361,8 @@ export async function applyChanges(input: ApplyInput): Promise<Applied> {
     for (const [group, ofGroup] of groupBy(changes, (change) => change.group)) {
       const adds = ofGroup.filter(({ type }) => type === "member.add");
       const removes = ofGroup.filter(({ type }) => type === "member.remove");
-      const room = most - (before.get(groupIds.get(group) ?? "")?.members.length ?? 0);
+      const id = groupIds.get(group) ?? "";
+      const room = most - (before.get(id)?.members.length ?? aboard.get(id) ?? 0);
       const surplus = adds.slice(Math.max(0, room + removes.length));
       if (surplus.length > 0) {
         const message = `A group there has room for ${most} members; this addition would be one too many.`;

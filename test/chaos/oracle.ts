@@ -174,7 +174,9 @@ export function createOracle(input: OracleInput): Oracle {
     if (pin === "none") return { state: "none" };
     if (pin !== undefined) {
       const account = pin;
-      const isThere = group?.members.some((member) => member.account === account) ?? false;
+      // Where deleted people stay in their groups (NeuroIO, sheet), a pin that is seen in any of them counts as known.
+      const seenIn = service === "neuroio" ? state.groups : group ? [group] : [];
+      const isThere = seenIn.some(({ members }) => members.some((member) => member.account === account));
       const known = peopleOf.has(account) && isAlive(account, state);
       if (!known && !isThere) return { state: "unresolved" };
       return isUsable(account, state) || isThere

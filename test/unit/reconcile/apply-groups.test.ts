@@ -514,3 +514,78 @@ describe("after an update", () => {
     expect(report.status).toBe("converged");
   });
 });
+
+describe("a deletion that conflicts", () => {
+  const gone = [group("crew", { absent: true })];
+  const allowed = { allow: [{ guard: "group-delete" }] } as const;
+  const onceConflict = (meanwhile: (provider: MemoryProvider) => void) => {
+    const provider: MemoryProvider = lab({
+      onWrite: (_batch, nth) => {
+        if (nth > 1) return;
+        meanwhile(provider);
+        throw conflict();
+      },
+    });
+    return provider;
+  };
+
+  it("is not sent again once somebody has joined, whom nobody meant to throw out", async () => {
+    const provider = onceConflict(({ control }) => control.addMember("g", "p9"));
+    const report = await run(provider, gone, allowed);
+    expect(membersOf(provider)).toEqual(["p0", "p1", "p9"]);
+    expect(linesOf(report)).toEqual(["group.delete failed conflict"]);
+    expect(report.providers[0]?.outcomes[0]?.error?.message).toBe(
+      '"crew" has changed since it was read, so it was not deleted. Run again.',
+    );
+  });
+
+  it("is not sent again when somebody else was faster", async () => {
+    const provider = onceConflict(({ control }) => control.deleteGroup("g"));
+    const report = await run(provider, gone, allowed);
+    expect(writes(provider)).toHaveLength(1);
+    expect(linesOf(report)).toEqual(["group.delete already"]);
+  });
+
+  it("is not sent again when the group cannot be read", async () => {
+    let isBroken = false;
+    const provider = lab({
+      onWrite: () => {
+        isBroken = true;
+        throw conflict();
+      },
+      onRead: () => {
+        if (isBroken) throw new GroupSyncError("unavailable", "Down.");
+      },
+    });
+    const report = await run(provider, gone, allowed);
+    expect(writes(provider)).toHaveLength(1);
+    expect(linesOf(report)).toEqual(["group.delete failed conflict"]);
+    expect(report.stopped).toBe("Down.");
+  });
+});
+
+it("an odd error of the second list stops that provider, and is told", async () => {
+  const provider = lab({
+    onList: (nth) => {
+      if (nth === 2) throw new Error("Odd.");
+    },
+  });
+  const report = await run(provider, [group("new", { members: ["p5"] })]);
+  expect(writes(provider)).toEqual([]);
+  expect(linesOf(report)).toEqual(["group.create skipped internal", "member.add p5 skipped internal"]);
+  expect(report.stopped).toBe("Odd.");
+});
+
+it("a group that was made with people on board has room for the others only", async () => {
+  const provider = lab({ groups: [], capabilities: { ...onBoard(2), maxMembers: fact(3) } });
+  const report = await run(provider, [crew(["p0", "p1", "p2", "p3", "p4"])]);
+  expect(linesOf(report)).toEqual([
+    "group.create applied",
+    "member.add p0 applied",
+    "member.add p1 applied",
+    "member.add p2 applied",
+    "member.add p3 failed unsupported",
+    "member.add p4 failed unsupported",
+  ]);
+  expect(writes(provider)).toHaveLength(2);
+});

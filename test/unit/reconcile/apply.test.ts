@@ -151,6 +151,20 @@ describe("a batch of which nobody knows the end", () => {
     expect(writes(provider)).toHaveLength(done ? 1 : 2);
   });
 
+  it("is read back when it was the last one, because of a stop", async () => {
+    const stopper = new AbortController();
+    const provider = lab({
+      onWrite: () => {
+        stopper.abort();
+        return { thrownAfter: new GroupSyncError("cancelled", "Stopped.", { outcomeUnknown: true }) };
+      },
+    });
+    const report = await run(provider, [crew(["p0", "p1", "p2"])], { signal: stopper.signal });
+    expect(membersOf(provider)).toEqual(["p0", "p1", "p2"]);
+    expect(linesOf(report)).toEqual(["member.add p2 applied"]);
+    expect(report.stopped).toBe("Stopped.");
+  });
+
   it("invites nobody a second time in the same run", async () => {
     const provider = lab({
       capabilities: { invitations: fact(true) },
