@@ -468,20 +468,25 @@ function protection(
   people: Readonly<Record<string, Person>>,
 ): (account: string) => boolean {
   const isMeant = createGlob(ledger.diff.target.guards.protect);
+  const persons = new Set<string>();
   const accounts = new Set<string>();
   const addresses = new Set<string>();
   for (const { id, email, aliases, accounts: pins } of Object.values(people)) {
     const known = [email, ...aliases].filter((address) => address !== undefined);
     if (![id, ...known].some(isMeant)) continue;
+    persons.add(id);
     const pin = pins[provider.provider];
     if (typeof pin === "string") accounts.add(normalizeId(pin, provider));
     for (const address of known) addresses.add(normalizeEmail(address));
   }
   const emails = new Map(ledger.members.map(({ account, email }) => [account, email]));
   return (account) => {
-    const names = [account, emails.get(account), ledger.identities.personOf.get(account)];
+    const person = ledger.identities.personOf.get(account);
+    const names = [account, emails.get(account), person];
     return (
       accounts.has(account) ||
+      // Not every reading shows an address.
+      (person !== undefined && persons.has(person)) ||
       names.some((name) => name !== undefined && (isMeant(name) || addresses.has(normalizeEmail(name))))
     );
   };

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { GUARDS, type GuardName, type GuardSettings } from "../../../src/model.js";
+import { GUARDS, type GuardName, type GuardSettings, type Member } from "../../../src/model.js";
 import { countByGuard, guardChanges, matchesGlob, parseAllowance, UNLIFTABLE } from "../../../src/reconcile/guard.js";
 import {
   actual,
@@ -366,6 +366,18 @@ describe("protected-person", () => {
     ["a dot that is no wildcard", protect("x1@example?orgs", "x1@exampleXorg"), undefined],
   ])("is not mixed up with %s", (_, scene, known) => {
     expect(compare({ ...scene, people: known ? [known] : [] }).held).toEqual([]);
+  });
+
+  it("is recognised by an address of the spec where the reading shows none", () => {
+    const guards = { ...noLimits, protect: ["*@board.example.org"] };
+    const wanted = [group("crew", { members: ["ada until 2020-01-01", "kim until 2020-01-01"], guards })];
+    const nameless = ["ada", "kim"].map(
+      (id): Member => ({ account: `@${id}`, role: "member", direct: true, state: "active" }),
+    );
+    const people = [person("ada", { email: "Ada@Board.example.org" }), person("kim")];
+    const result = compare({ wanted, there: [actual("crew", [...nameless, "eve"])], people });
+    expect(result.heldLines).toEqual(["protected-person: crew - ada"]);
+    expect(result.lines).toEqual(["crew - kim", "crew - eve"]);
   });
 
   it("keeps the role too", () => {
