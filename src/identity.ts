@@ -122,19 +122,19 @@ export async function confirmPins(
   return indexed(identities.provider, resolutions, identities.addressesOf);
 }
 
-/** Which of the accounts cannot be used: switched off, deleted, or not there. Empty where accounts cannot be looked up by id. */
-export async function findUnusable(
-  accounts: readonly string[],
+/** Accounts by id; undefined: there is no such account. Empty where accounts cannot be looked up by id. */
+export async function lookUpAccounts(
+  ids: readonly string[],
   provider: GroupProvider,
   context: CallContext,
-): Promise<ReadonlySet<string>> {
-  if (accounts.length === 0 || !provider.capabilities.lookup.by.value.includes("id")) return new Set();
+): Promise<ReadonlyMap<string, Account | undefined>> {
+  if (ids.length === 0 || !provider.capabilities.lookup.by.value.includes("id")) return new Map();
   const answers = await findAll(
-    accounts.map((value) => ({ by: "id", value })),
+    ids.map((value) => ({ by: "id", value })),
     provider,
     context,
   );
-  return new Set(accounts.filter((_, index) => !answers[index]?.some(({ status }) => status === "active")));
+  return new Map(ids.map((id, index) => [id, answers[index]?.find((account) => account.id === id)]));
 }
 
 /**

@@ -11,7 +11,17 @@
 import { groupBy, renderCount } from "../collections.js";
 import type { Identities } from "../identity.js";
 import { normalizeEmail, normalizeId } from "../identity.js";
-import type { Change, GuardName, GuardSettings, HeldChange, Member, Person, ProviderId, Role } from "../model.js";
+import type {
+  Account,
+  Change,
+  GuardName,
+  GuardSettings,
+  HeldChange,
+  Member,
+  Person,
+  ProviderId,
+  Role,
+} from "../model.js";
 import type { Capabilities } from "../provider.js";
 import { isRaise, type TargetDiff } from "./diff.js";
 import type { TargetReading } from "./snapshot.js";
@@ -31,8 +41,8 @@ export interface ProviderDiff {
   /** The account that the credentials act as. */
   readonly ownAccount?: string;
   readonly recollection?: Recollection;
-  /** Accounts that hold a role, and were looked up and found to be switched off or gone. */
-  readonly unusable?: ReadonlySet<string>;
+  /** Holders of roles of whom the readings say no more than that, looked up by id; undefined: gone. */
+  readonly holders?: ReadonlyMap<string, Account | undefined>;
   readonly targets: readonly TargetDiff[];
 }
 
@@ -273,7 +283,7 @@ function guardProtected(ledger: Ledger, provider: ProviderDiff, options: GuardOp
   hold(ledger, shielded, "protected-person", options, "Protected by guards.protect.");
 }
 
-function guardRoles(ledger: Ledger, { capabilities, unusable }: ProviderDiff, options: GuardOptions): void {
+function guardRoles(ledger: Ledger, { capabilities, holders: known }: ProviderDiff, options: GuardOptions): void {
   for (const role of ["manager", "owner"] as const) {
     const capability = capabilities.roles[role];
     if (!capability) continue;
@@ -291,9 +301,9 @@ function guardRoles(ledger: Ledger, { capabilities, unusable }: ProviderDiff, op
     // Owners are the last resort of a group; where a service has none, its managers are.
     if (role === "manager" && capabilities.roles.owner) continue;
     // Someone who is switched off, or has only been invited, cannot act as an owner.
-    const active = ledger.members.filter(
-      (member) => member.role === role && member.state === "active" && !unusable?.has(member.account),
-    );
+    const isInUse = ({ account, state }: Member) =>
+      state === "active" && (!known?.has(account) || known.get(account)?.status === "active");
+    const active = ledger.members.filter((member) => member.role === role && isInUse(member));
     const accounts = new Set(active.map(({ account }) => account));
     const holders = active.length;
     const losses = pending(ledger, (change) => takesRole(change) && accounts.has(change.account ?? ""));
@@ -479,7 +489,9 @@ function protection(
     if (typeof pin === "string") accounts.add(normalizeId(pin, provider));
     for (const address of known) addresses.add(normalizeEmail(address));
   }
-  const emails = new Map(ledger.members.map(({ account, email }) => [account, email]));
+  const emails = new Map(
+    ledger.members.map(({ account, email }) => [account, email ?? provider.holders?.get(account)?.email]),
+  );
   return (account) => {
     const person = ledger.identities.personOf.get(account);
     const names = [account, emails.get(account), person];

@@ -10,7 +10,7 @@ import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import { groupBy, renderCount } from "../collections.js";
 import { GroupSyncError, isGroupSyncError, summarizeError } from "../errors.js";
-import { confirmPins, findUnusable, normalizeId, notePins, resolvePeople } from "../identity.js";
+import { confirmPins, lookUpAccounts, normalizeId, notePins, resolvePeople } from "../identity.js";
 import type {
   Change,
   GuardSettings,
@@ -508,7 +508,7 @@ async function draftProvider(
       readings = sure;
       diffs = compare();
     }
-    const unusable = await findUnusable(holdersToConfirm(diffs), provider, context);
+    const holders = await lookUpAccounts(holdersToConfirm(diffs), provider, context);
     if (state && run.lease && isIncremental) await rememberVerified(state, scope, diffs, wishOf, run.now());
     const notes = [
       ...notePins(identities, spec.people, addressesIn(readings)),
@@ -531,7 +531,7 @@ async function draftProvider(
         identities,
         ...own,
         recollection: recalled,
-        unusable,
+        holders,
         targets: diffs.map((diff) => noteContested(diff, memory)),
       },
     };
@@ -647,8 +647,8 @@ function pinsToConfirm(
 }
 
 /**
- * Where somebody loses a role, those who have it and are there by it alone: no list of members tells whether they are
- * switched off, and a guard counts on them.
+ * Where somebody loses a role, those who have it and are there by it alone: no list of members tells their address, by
+ * which they may be protected, nor whether they are switched off and thus of no use as owners.
  */
 function holdersToConfirm(diffs: readonly TargetDiff[]): readonly string[] {
   const holders = diffs.flatMap(({ reading, changes }) =>

@@ -1,7 +1,14 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { GroupSyncError } from "../../src/errors.js";
-import { confirmPins, type Identities, normalizeEmail, notePins, resolvePeople } from "../../src/identity.js";
+import {
+  confirmPins,
+  type Identities,
+  lookUpAccounts,
+  normalizeEmail,
+  notePins,
+  resolvePeople,
+} from "../../src/identity.js";
 import type { Account, Person } from "../../src/model.js";
 import { type AccountKey, type Capabilities, createCallContext, type GroupProvider } from "../../src/provider.js";
 import { createMemoryProvider } from "../../src/testing/memory.js";
@@ -365,5 +372,19 @@ describe("pins are checked against the address", () => {
     ];
     expect(await notes([{ id: "a1" }, { id: "b1", email: "eve@example.org" }])).toEqual(expected);
     expect(await notes([{ id: "a1" }, { id: "b1" }], new Map([["b1", "eve@example.org"]]))).toEqual(expected);
+  });
+});
+
+describe("accounts by id", () => {
+  it("are looked up in as few questions as there are, and are undefined when there is none", async () => {
+    const provider = createMemoryProvider({ id: "lab", people: [{ id: "a", email: "a@example.org" }, { id: "b" }] });
+    const found = await lookUpAccounts(["a", "b", "c"], provider, createCallContext());
+    expect([...found].map(([id, account]) => [id, account?.email])).toEqual([
+      ["a", "a@example.org"],
+      ["b", undefined],
+      ["c", undefined],
+    ]);
+    expect([...found.values()].map((account) => account?.status)).toEqual(["active", "active", undefined]);
+    expect(await lookUpAccounts([], provider, createCallContext())).toEqual(new Map());
   });
 });

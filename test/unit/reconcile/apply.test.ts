@@ -50,6 +50,31 @@ describe("a role", () => {
   });
 });
 
+describe("an owner", () => {
+  it.each([
+    ["disabled", "member.remove p0 held"],
+    ["active", "member.remove p0 applied"],
+  ] as const)("goes only where another stays who is in use, and not merely listed: %s", async (status, end) => {
+    const guards = { ...noLimits, minOwners: 1 };
+    const owners = [
+      { account: "p0", role: "owner" },
+      { account: "p1", role: "owner", direct: false },
+    ] as const;
+    const asked: string[] = [];
+    const provider: MemoryProvider = {
+      ...lab({ groups: [{ id: "g", name: "crew", members: ["p2", ...owners] }] }),
+      // The list of members shows p1 as active, as it does not know better.
+      findAccounts: async (keys) => {
+        asked.push(...keys.map(({ value }) => value));
+        return keys.map((key) => ({ key, accounts: [{ id: key.value, status, eligible: status === "active" }] }));
+      },
+    };
+    const report = await run(provider, [group("crew", { members: ["p2"], owners: ["p1"], guards })]);
+    expect(linesOf(report)).toEqual([end]);
+    expect(asked).toEqual(["p1"]);
+  });
+});
+
 describe("a batch that is refused", () => {
   it("is split until the bad one stands alone, and everybody else goes through", async () => {
     const provider = lab({

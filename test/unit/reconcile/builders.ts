@@ -6,6 +6,7 @@
  */
 import type { Identities, Resolution } from "../../../src/identity.js";
 import type {
+  Account,
   Change,
   Evidence,
   Group,
@@ -174,8 +175,8 @@ export interface Scene {
   readonly removals?: boolean;
   readonly ownAccount?: string;
   readonly recollection?: Partial<Recollection>;
-  /** Accounts that were looked up and cannot be used. */
-  readonly unusable?: readonly string[];
+  /** Holders of roles who were looked up. */
+  readonly holders?: readonly Account[];
   /** Whether an account of a group was added by this installation; for mode `owned`. */
   readonly isOurs?: (groupId: string, account: string) => boolean;
   /** Why the list of groups is not whole. */
@@ -229,7 +230,7 @@ export function compare(scene: Scene): Compared {
         guards: scene.providerGuards ?? noLimits,
         identities,
         ...(ownAccount !== undefined && { ownAccount }),
-        unusable: new Set(scene.unusable),
+        holders: new Map((scene.holders ?? []).map((account) => [account.id, account])),
         recollection: { managed: new Set(), declined: () => false, ...scene.recollection },
         targets: diffs,
       },

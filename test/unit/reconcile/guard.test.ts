@@ -380,6 +380,17 @@ describe("protected-person", () => {
     expect(result.lines).toEqual(["crew - kim", "crew - eve"]);
   });
 
+  it("is recognised by the address of a look-up, where somebody is there by a role alone", () => {
+    const guards = { ...noLimits, protect: ["*@board.example.org"] };
+    const scene: Scene = {
+      wanted: [group("crew", { members: ["kim"], owners: [], guards })],
+      there: [actual("crew", ["kim", { account: "@ada", role: "owner", direct: false, state: "active" }])],
+    };
+    const ada = { id: "@ada", email: "Ada@Board.example.org", status: "active", eligible: true } as const;
+    expect(guardsOf({ ...scene, holders: [ada] })).toEqual(["protected-person"]);
+    expect(compare({ ...scene, holders: [{ ...ada, email: "ada@example.org" }] }).lines).toHaveLength(1);
+  });
+
   it("keeps the role too", () => {
     const guards = { ...noLimits, protect: ["ada"] };
     const wanted = [group("crew", { members: ["ada"], owners: [], guards })];
@@ -427,7 +438,7 @@ describe("last-owner", () => {
     ["the other one is switched off", owners(["b"], ["a:owner", "b:owner!"]), ["- a as owner"]],
     [
       "the other one was looked up and is switched off",
-      owners(["b"], ["a:owner", "b:owner?"], 1, { unusable: ["@b"] }),
+      owners(["b"], ["a:owner", "b:owner?"], 1, { holders: [{ id: "@b", status: "disabled", eligible: false }] }),
       ["- a as owner"],
     ],
     ["the only one is switched off", owners([], ["a:owner!"]), []],
