@@ -228,6 +228,8 @@ export interface Change {
    * `member.remove` takes the role away, as there is no membership to take.
    */
   readonly direct?: boolean;
+  /** True: part of a hand-over, made only once what the group gains was seen there; otherwise it is left. */
+  readonly waits?: boolean;
   /** Why, in plain words. */
   readonly reason: string;
 }

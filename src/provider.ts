@@ -22,7 +22,7 @@ export interface MemberVerb {
 
 /** A role above plain membership. */
 export interface RoleCapability {
-  /** How many people may hold it in one group; `null`: any number. */
+  /** How many people may hold it in one group; `null`: any number. With 1, whoever gets it takes it over from its holder. */
   readonly max: Fact<number | null>;
   /** Whether it can be taken away without taking the membership away. */
   readonly clearable: Fact<boolean>;

@@ -26,9 +26,10 @@ import {
   type PlannedBatch,
 } from "./batch.js";
 import type { Meter, SyncEvent } from "./events.js";
+import { findStranded, isImplied } from "./handover.js";
 import type { Journal } from "./memory.js";
 import { digestMembers } from "./plan.js";
-import { readGroupWhole } from "./snapshot.js";
+import { isSo, readGroupWhole } from "./snapshot.js";
 
 /** How a change stands while a run is under way. */
 export interface Progress {
@@ -62,10 +63,13 @@ export interface ApplyInput {
   readonly onEvent: (event: SyncEvent) => void;
   /** Where intents are written before each call. */
   readonly journal?: Journal;
+  /** How long the service may take to show what was written, in milliseconds. */
+  readonly windowMs: number;
 }
 
 const ATTEMPTS_AFTER_READING = 3;
 const AFTER_CONFLICT_MS = 400;
+const FIRST_PAUSE_MS = 200;
 
 /** Makes the changes so, phase by phase. Never throws for what a service does; the book tells. */
 export async function applyChanges(input: ApplyInput): Promise<Applied> {
@@ -352,6 +356,63 @@ export async function applyChanges(input: ApplyInput): Promise<Applied> {
     if (ms > 0) await sleep(ms, undefined, signal ? { signal } : {}).catch(() => {});
   }
 
+  async function sendAll(changes: readonly Change[]): Promise<void> {
+    for (const phase of phasesFor(changes)) {
+      // Batches of one group go one after the other: each moves the group's version.
+      await Promise.all(
+        inLanes(phase).map((lane) =>
+          limit(async () => {
+            for (const planned of lane) await sendMembers(withRefs(planned, refOf));
+          }),
+        ),
+      );
+    }
+  }
+
+  /** Of the changes that wait, those that may go now. What may not, and what is so already, is booked. */
+  async function confirmHandovers(waiting: readonly Change[]): Promise<readonly Change[]> {
+    const ready = [...groupBy(waiting, ({ group }) => group)].map(([group, changes]) =>
+      limit(async () => (mayGoOn() ? confirmHandover(group, changes) : [])),
+    );
+    return (await Promise.all(ready)).flat();
+  }
+
+  async function confirmHandover(group: string, waiting: readonly Change[]): Promise<readonly Change[]> {
+    const gains = input.changes.filter((change) => change.group === group && !change.waits);
+    const leave = (change: Change, why: string) => {
+      mark([change], "skipped");
+      book.set(change, { status: "skipped", error: { code: "not-applied", message: why } });
+    };
+    try {
+      const snapshot = await readUntil(groupIds.get(group) ?? "", gains);
+      const stranded = findStranded(waiting, gains, snapshot, capabilities);
+      for (const { change, why } of stranded) leave(change, why);
+      const free = waiting.filter((change) => !stranded.some((each) => each.change === change));
+      for (const change of free) {
+        // A role with room for one has gone over with the successor: that was us.
+        if (isSo(change, snapshot)) mark([change], isImplied(change, capabilities) ? "sent" : "already");
+      }
+      return free.filter((change) => !isSo(change, snapshot));
+    } catch (thrown) {
+      const error = asGroupSyncError(thrown, provider.id);
+      if (isFinal(error)) stop(error);
+      for (const change of waiting) leave(change, `Not done, because it was not seen who takes over: ${error.message}`);
+      return [];
+    }
+  }
+
+  /** Reads a group until it shows what was sent, for as long as the service may take to show it. */
+  async function readUntil(groupId: string, gains: readonly Change[]): Promise<Snapshot> {
+    const deadline = Date.now() + input.windowMs;
+    for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs *= 2) {
+      const snapshot = await readGroupWhole(groupId, provider, context());
+      if (snapshot.group.version !== undefined) versions.set(groupId, snapshot.group.version);
+      const isShown = gains.every((change) => book.get(change)?.status !== "sent" || isSo(change, snapshot));
+      if (isShown || Date.now() + pauseMs > deadline || !mayGoOn()) return snapshot;
+      await sleep(pauseMs, undefined, signal ? { signal } : {}).catch(() => {});
+    }
+  }
+
   /** Additions first, but where a group has no room for them before somebody leaves. */
   function phasesFor(changes: readonly Change[]): ReturnType<typeof buildMemberPhases> {
     const most = capabilities.maxMembers.value;
@@ -382,16 +443,8 @@ export async function applyChanges(input: ApplyInput): Promise<Applied> {
   const open = input.changes.filter(
     (change) => change.type.startsWith("member.") && book.get(change)?.status === "open",
   );
-  for (const phase of phasesFor(open)) {
-    // Batches of one group go one after the other: each moves the group's version.
-    await Promise.all(
-      inLanes(phase).map((lane) =>
-        limit(async () => {
-          for (const planned of lane) await sendMembers(withRefs(planned, refOf));
-        }),
-      ),
-    );
-  }
+  await sendAll(open.filter(({ waits }) => !waits));
+  await sendAll(await confirmHandovers(open.filter(({ waits }) => waits)));
   await Promise.all(plan.deletes.map((planned) => limit(() => sendGroup(planned))));
 
   if (stopped) {
@@ -399,29 +452,6 @@ export async function applyChanges(input: ApplyInput): Promise<Applied> {
     for (const [change, { status }] of book) if (status === "open") mark([change], "skipped", reason);
   }
   return { book, groupIds, ...(stopped && { stopped }) };
-}
-
-/** Whether the reading shows that a change is so. Something missing from an incomplete reading shows nothing. */
-export function isSo(change: Change, snapshot: Snapshot): boolean {
-  const member = snapshot.members.find(({ account }) => account === change.account);
-  switch (change.type) {
-    case "member.add":
-      return member !== undefined && (member.state === "pending" || member.role === change.role);
-    case "member.update":
-      return member?.role === change.role;
-    case "member.remove":
-      // Who is no direct member any more may still be there by a rule, but with no role.
-      return snapshot.evidence.complete && (member === undefined || (!member.direct && member.role === "member"));
-    case "group.update":
-      return (
-        (change.name === undefined || snapshot.group.name === change.name) &&
-        (change.description === undefined || (snapshot.group.description ?? "") === change.description)
-      );
-    case "group.create":
-      return change.name === undefined || snapshot.group.name === change.name;
-    case "group.delete":
-      return false;
-  }
 }
 
 /** Errors after which nothing more can succeed at this provider in this run. */

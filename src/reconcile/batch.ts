@@ -6,6 +6,7 @@ import { chunk, groupBy } from "../collections.js";
 import type { Batch, Change, Cost, GroupRef, MemberEdit } from "../model.js";
 import type { Capabilities } from "../provider.js";
 import { coverPairs } from "./cover.js";
+import { isImplied } from "./handover.js";
 
 /** A batch and the changes that it makes. */
 export interface PlannedBatch<B extends Batch = Batch> {
@@ -88,8 +89,18 @@ export function buildGroupBatches(
   return { creates, updates, deletes, rest };
 }
 
-/** Batches for member changes, phase by phase. A phase starts when the one before it has ended. */
+/** Batches for member changes, phase by phase. A phase starts when the one before it has ended. What waits comes last. */
 export function buildMemberPhases(
+  changes: readonly Change[],
+  capabilities: Capabilities,
+  refOf: (group: string) => GroupRef,
+): readonly (readonly PlannedBatch<MembersBatch>[])[] {
+  const waiting = changes.filter(({ waits }) => waits);
+  const others = waiting.length === 0 ? changes : changes.filter(({ waits }) => !waits);
+  return [others, waiting].flatMap((part) => buildPhases(part, capabilities, refOf));
+}
+
+function buildPhases(
   changes: readonly Change[],
   capabilities: Capabilities,
   refOf: (group: string) => GroupRef,
@@ -222,7 +233,8 @@ const SECONDS_PER_CALL = 0.3;
 
 /** Writing calls, and the seconds that they take under the declared limits. */
 export function estimateCost(changes: readonly Change[], capabilities: Capabilities): Cost {
-  const plan = buildBatches(changes, capabilities, (group) => ({ id: group, name: group }));
+  const called = changes.filter((change) => !(change.waits && isImplied(change, capabilities)));
+  const plan = buildBatches(called, capabilities, (group) => ({ id: group, name: group }));
   const calls = plan.creates.length + plan.updates.length + plan.members.flat().length + plan.deletes.length;
   const sending = (calls * SECONDS_PER_CALL) / Math.max(1, capabilities.inFlight.writes.value);
   const waiting = capabilities.rates

@@ -275,3 +275,19 @@ function mayChangeRole(target: Target, member: Member, role: Role, mayTake: (acc
 export function isRaise(from: Role = "member", to: Role = "member"): boolean {
   return ROLES.indexOf(to) > ROLES.indexOf(from);
 }
+
+/** A removal takes a membership, a demotion takes a role; both take away access. */
+export function isLoss(change: Change): boolean {
+  if (change.type === "member.remove") return true;
+  return change.type === "member.update" && isRaise(change.role, change.previousRole);
+}
+
+/** Whether a change takes a role, alone or with the membership. */
+export function isLossOf(role: Role, change: Change): boolean {
+  return isLoss(change) && (change.previousRole ?? change.role) === role;
+}
+
+/** Whether a change gives a role, alone or with the membership. */
+export function isGainOf(role: Role, change: Change): boolean {
+  return change.role === role && (change.type === "member.add" || (change.type === "member.update" && !isLoss(change)));
+}

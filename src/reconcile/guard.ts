@@ -11,19 +11,10 @@
 import { groupBy, renderCount } from "../collections.js";
 import type { Identities } from "../identity.js";
 import { normalizeEmail, normalizeId } from "../identity.js";
-import type {
-  Account,
-  Change,
-  GuardName,
-  GuardSettings,
-  HeldChange,
-  Member,
-  Person,
-  ProviderId,
-  Role,
-} from "../model.js";
+import type { Account, Change, GuardName, GuardSettings, HeldChange, Member, Person, ProviderId } from "../model.js";
 import type { Capabilities } from "../provider.js";
-import { isRaise, type TargetDiff } from "./diff.js";
+import { isGainOf, isLoss, isLossOf, type TargetDiff } from "./diff.js";
+import { findWaiting } from "./handover.js";
 import type { TargetReading } from "./snapshot.js";
 
 /** An acknowledgement for the run at hand: a guard, everywhere or for one group of the spec. */
@@ -100,13 +91,24 @@ export function guardChanges(diffs: readonly ProviderDiff[], options: GuardOptio
     options,
   );
   for (const { diff, targets } of ledgers) for (const ledger of targets) guardRoom(ledger, diff, options);
-  return ledgers.map(({ diff, targets }) => ({
-    provider: diff.provider,
-    changes: targets.flatMap(({ diff: { changes }, held, lessened }) =>
-      changes.flatMap((change) => lessened.get(change) ?? (held.has(change) ? [] : [change])),
-    ),
-    held: targets.flatMap((ledger) => [...ledger.held.values()]),
-  }));
+  return ledgers.map(({ diff, targets }) => {
+    const settled = targets.map((ledger) => settle(ledger, diff));
+    return {
+      provider: diff.provider,
+      changes: settled.flatMap(({ changes }) => changes),
+      held: settled.flatMap(({ held }) => held),
+    };
+  });
+}
+
+/** What goes and what is held of one target. What a hand-over takes is marked: it waits for what it gives. */
+function settle({ diff, members, held, lessened }: Ledger, { capabilities }: ProviderDiff): Omit<Guarded, "provider"> {
+  const going = diff.changes.flatMap((change) => lessened.get(change) ?? (held.has(change) ? [] : [change]));
+  const kept = [...held.values()];
+  // What is held may be acknowledged later, so it counts.
+  const waiting = findWaiting([...going, ...kept], members, capabilities, diff.target.guards.minOwners);
+  const mark = <C extends Change>(change: C): C => (waiting.has(change) ? { ...change, waits: true } : change);
+  return { changes: going.map(mark), held: kept.map(mark) };
 }
 
 /** One target, and what has been held of it so far. */
@@ -122,13 +124,6 @@ interface Ledger {
 function openLedger(diff: ProviderDiff, target: TargetDiff): Ledger {
   const members = target.reading.state === "found" ? target.reading.snapshot.members : [];
   return { diff: target, members, held: new Map(), lessened: new Map(), identities: diff.identities };
-}
-
-/** A removal takes a membership, a demotion takes a role; both take away access. */
-function isLoss(change: Change): boolean {
-  if (change.type === "member.remove") return true;
-  if (change.type !== "member.update") return false;
-  return isRaise(change.role, change.previousRole);
 }
 
 /** What takes something from anybody: from one person, or from all who are in the group. */
@@ -320,15 +315,6 @@ function guardRoles(ledger: Ledger, { capabilities, holders: known }: ProviderDi
       );
     }
   }
-}
-
-/** Whether a change takes a role, alone or with the membership. */
-export function isLossOf(role: Role, change: Change): boolean {
-  return isLoss(change) && (change.previousRole ?? change.role) === role;
-}
-
-function isGainOf(role: Role, change: Change): boolean {
-  return change.role === role && (change.type === "member.add" || (change.type === "member.update" && !isLoss(change)));
 }
 
 /**

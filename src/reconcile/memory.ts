@@ -23,10 +23,10 @@ import type {
   Report,
 } from "../model.js";
 import type { InvitationRecord, JournalEntry, Lease, MembershipKey, Scope, State } from "../state/state.js";
-import { type Book, isSo, type Progress } from "./apply.js";
+import type { Book, Progress } from "./apply.js";
 import { buildReport, listOutcomes, listResidual } from "./report.js";
 import type { Recollection } from "./guard.js";
-import type { TargetReading } from "./snapshot.js";
+import { isSo, type TargetReading } from "./snapshot.js";
 
 /** What is remembered of one provider, ready to be asked. */
 export interface ProviderMemory extends Recollection {

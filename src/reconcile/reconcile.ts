@@ -31,9 +31,9 @@ import { toolVersion } from "../version.js";
 import { applyChanges } from "./apply.js";
 import { listValidApprovals, releaseApproved } from "./approve.js";
 import { estimateCost } from "./batch.js";
-import { diffTarget, digestWish, isRaise, type TargetDiff } from "./diff.js";
+import { diffTarget, digestWish, isLossOf, isRaise, type TargetDiff } from "./diff.js";
 import { createMeter, type Meter, type SyncEvent } from "./events.js";
-import { type Allowance, guardChanges, isAllowed, isLossOf, isOurs, matchesGlob, type ProviderDiff } from "./guard.js";
+import { type Allowance, guardChanges, isAllowed, isOurs, matchesGlob, type ProviderDiff } from "./guard.js";
 import {
   type BrokenRun,
   concludeProvider,
@@ -792,9 +792,11 @@ async function executeProvider(
   const changes = plan.changes.filter(({ group }) => !current.moved.has(group));
   const base = { provider, meter, before: current.snapshots, onEvent };
   onEvent({ type: "phase", provider: plan.id, phase: "apply" });
+  const windowMs = options.verifyMs ?? provider.capabilities.consistencyMs.value;
   const { book, groupIds, stopped } = await applyChanges({
     ...base,
     changes,
+    windowMs,
     ...(signal && { signal }),
     ...(state && { journal: createJournal(state, run.runId, plan.id, run.lease?.lease) }),
   });
@@ -806,7 +808,7 @@ async function executeProvider(
     ...base,
     book,
     groupIds,
-    windowMs: stopped ? 0 : (options.verifyMs ?? provider.capabilities.consistencyMs.value),
+    windowMs: stopped ? 0 : windowMs,
     ...(reading && { signal: reading }),
   });
   for (const change of plan.changes) {

@@ -9,7 +9,7 @@ import { groupBy } from "../collections.js";
 import { isGroupSyncError } from "../errors.js";
 import { readEach } from "../http/many.js";
 import { normalizeId } from "../identity.js";
-import type { Group, Snapshot, Target } from "../model.js";
+import type { Change, Group, Snapshot, Target } from "../model.js";
 import type { CallContext, Capabilities, GroupListing, GroupProvider } from "../provider.js";
 
 /** A target and what was found for it. */
@@ -282,4 +282,27 @@ function describeFailure(target: Target, error: unknown, what: string): TargetRe
   const fatal = isGroupSyncError(error) && ["cancelled", "unauthenticated", "rate-limited"].includes(error.code);
   if (!isGroupSyncError(error) || fatal) throw error;
   return { state: "problem", target, message: `${what}: ${error.message}` };
+}
+
+/** Whether the reading shows that a change is so. Something missing from an incomplete reading shows nothing. */
+export function isSo(change: Change, snapshot: Snapshot): boolean {
+  const member = snapshot.members.find(({ account }) => account === change.account);
+  switch (change.type) {
+    case "member.add":
+      return member !== undefined && (member.state === "pending" || member.role === change.role);
+    case "member.update":
+      return member?.role === change.role;
+    case "member.remove":
+      // Who is no direct member any more may still be there by a rule, but with no role.
+      return snapshot.evidence.complete && (member === undefined || (!member.direct && member.role === "member"));
+    case "group.update":
+      return (
+        (change.name === undefined || snapshot.group.name === change.name) &&
+        (change.description === undefined || (snapshot.group.description ?? "") === change.description)
+      );
+    case "group.create":
+      return change.name === undefined || snapshot.group.name === change.name;
+    case "group.delete":
+      return false;
+  }
 }

@@ -10,9 +10,9 @@ import { groupBy } from "../collections.js";
 import { isGroupSyncError, summarizeError } from "../errors.js";
 import type { Change, ErrorSummary, Member, Residual, Snapshot } from "../model.js";
 import type { GroupProvider } from "../provider.js";
-import { type Book, isSo, type Progress } from "./apply.js";
+import type { Book, Progress } from "./apply.js";
 import type { Meter, SyncEvent } from "./events.js";
-import { readGroupsWhole } from "./snapshot.js";
+import { isSo, readGroupsWhole } from "./snapshot.js";
 
 /** What verifying needs to know. */
 export interface VerifyInput {

@@ -567,15 +567,15 @@ export function createMemoryProvider(options: MemoryProviderOptions = {}): Memor
       const known = after.members.get(account);
       if (known) {
         // An addition never takes a role away.
-        if (ROLES.indexOf(role) > ROLES.indexOf(known.role)) after = withMember(after, account, role);
-      } else if (!capabilities.invitations.value) after = withMember(after, account, role);
+        if (ROLES.indexOf(role) > ROLES.indexOf(known.role)) after = give(after, account, role);
+      } else if (!capabilities.invitations.value) after = give(after, account, role);
       else if (!isInvited(after, account)) {
         after = { ...after, invitations: new Map([...after.invitations, [nextInvitation(), { account, role }]]) };
       }
     }
     for (const { account, role } of edits.update) {
       if (!after.members.has(account)) throw refused("applyBatch", "refused", `${account} is no member`, 400);
-      after = withMember(after, account, role);
+      after = give(after, account, role);
     }
     for (const { account, invitation } of edits.remove) {
       after =
@@ -585,6 +585,16 @@ export function createMemoryProvider(options: MemoryProviderOptions = {}): Memor
     }
     requireRoom(after);
     return after;
+  }
+
+  /** A role with room for one goes over to whoever gets it. */
+  function give(membership: Membership, account: string, role: Role): Membership {
+    const isSingle = role !== "member" && capabilities.roles[role]?.max.value === 1;
+    if (!isSingle) return withMember(membership, account, role);
+    const others = [...membership.members].map(
+      ([id, each]) => [id, each.role === role ? { ...each, role: "member" as const } : each] as const,
+    );
+    return withMember({ ...membership, members: new Map(others) }, account, role);
   }
 
   function requireEligible(account: string): void {

@@ -2,7 +2,7 @@
 // The expectations stand in the helpers of the scene, and what a capability excludes is expected to be refused instead.
 /* oxlint-disable vitest/expect-expect, vitest/no-conditional-expect */
 import { describe, expect, it } from "vitest";
-import type { Group, MemberEdit } from "../model.js";
+import type { Group, MemberEdit, Role } from "../model.js";
 import { createCallContext } from "../provider.js";
 import {
   ABOVE_ROLES,
@@ -428,6 +428,30 @@ export function describeRoles(scene: Scenery): void {
               [second, role],
             ])
           : base,
+      );
+    });
+
+    it("is given besides others, or goes over from its only holder, who stays a member", async () => {
+      const { world, capabilities, accounts, apply, members, expectRefused, expectMembers } = scene();
+      const [first = "", second = "", third = ""] = accounts(3);
+      const groupId = await world.addGroup("Given over", [first, second, third]);
+      const capability = capabilities.roles[role];
+      if (capability) await world.addMember(groupId, first, role);
+      const base = await everybodyOf(scene(), groupId);
+      const batch = await members(groupId, { update: [{ account: second, role, previousRole: "member" }] });
+      if (!capability) {
+        await expectRefused(() => apply(batch));
+        await expectMembers(groupId, base);
+        return;
+      }
+      await apply(batch);
+      const former: Role = capability.max.value === 1 ? "member" : role;
+      await expectMembers(
+        groupId,
+        replaceRoles(base, [
+          [first, former],
+          [second, role],
+        ]),
       );
     });
 

@@ -2,7 +2,7 @@
 import { describe, expect, it } from "vitest";
 import { GroupSyncError } from "../../../src/errors.js";
 import type { Change } from "../../../src/model.js";
-import { isSo } from "../../../src/reconcile/apply.js";
+import { isSo } from "../../../src/reconcile/snapshot.js";
 import { reconcile } from "../../../src/reconcile/reconcile.js";
 import { createMemoryProvider, type MemoryProvider, memoryCapabilities } from "../../../src/testing/memory.js";
 import {
