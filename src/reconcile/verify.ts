@@ -121,7 +121,9 @@ function settle(
         ? change.type === "group.delete" || change.type === "member.remove"
         : isSo(change, { ...reading.snapshot, members: membersFor(change, accounts) });
     if (so) {
-      const invited = change.type === "member.add" && accounts.get(change.account ?? "")?.state === "pending";
+      // Where an addition is an invitation, so is the new role of somebody who has left meanwhile.
+      const isGain = change.type === "member.add" || change.type === "member.update";
+      const invited = isGain && accounts.get(change.account ?? "")?.state === "pending";
       book.set(change, { status: invited ? "pending" : "applied" });
       return false;
     }

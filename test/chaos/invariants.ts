@@ -276,7 +276,8 @@ const changeTypes: Readonly<Record<Effect["kind"], readonly Change["type"][]>> =
   renamed: ["group.update"],
   described: ["group.update", "group.create"],
   gained: ["member.add", "member.update"],
-  invited: ["member.add"],
+  // Whoever is gone when their role is changed is invited back (BrainSTEM).
+  invited: ["member.add", "member.update"],
   lost: ["member.remove", "member.update"],
   uninvited: ["member.remove"],
   role: ["member.update", "member.add", "member.remove"],
@@ -617,7 +618,7 @@ function checkOutcome(scenario: Scenario, episode: Episode, oracle: Oracle, outc
       }
       if (type === "member.add")
         return isInvited || (member !== undefined && (status === "pending" || member.role === role || !group));
-      if (type === "member.update") return member?.role === role;
+      if (type === "member.update") return member?.role === role || (status === "pending" && isInvited);
       return outcome.invitation === undefined ? !member?.direct || outcome.direct === false : !isInvited;
     };
     const isUnseen = type === "member.remove" && isBlankRecord(episode, { service });

@@ -175,7 +175,7 @@ export function createOracle(input: OracleInput): Oracle {
     if (pin !== undefined) {
       const account = pin;
       // Where deleted people stay in their groups (NeuroIO, sheet), a pin that is seen in any of them counts as known.
-      const seenIn = service === "neuroio" ? state.groups : group ? [group] : [];
+      const seenIn = !group ? [] : service === "neuroio" ? state.groups : [group];
       const isThere = seenIn.some(({ members }) => members.some((member) => member.account === account));
       const known = peopleOf.has(account) && isAlive(account, state);
       if (!known && !isThere) return { state: "unresolved" };

@@ -339,6 +339,24 @@ describe("a service that lies", () => {
   });
 });
 
+it("a new role of somebody who left meanwhile, and is invited by it, is pending", async () => {
+  const provider = lab({ capabilities: { invitations: fact(true) } });
+  let reads = 0;
+  const inviting: MemoryProvider = {
+    ...provider,
+    readGroup: async (id, context) => {
+      const snapshot = await provider.readGroup(id, context);
+      if (++reads === 1) return snapshot;
+      const members = snapshot.members.map((each) =>
+        each.account === "p1" ? { ...each, state: "pending" as const, invitation: "i" } : each,
+      );
+      return { ...snapshot, members };
+    },
+  };
+  const report = await run(inviting, [group("crew", { members: ["p0"], owners: ["p1"] })]);
+  expect(linesOf(report)).toEqual(["member.update p1 pending"]);
+});
+
 describe("what cannot succeed any more", () => {
   it.each(["unauthenticated", "rate-limited", "internal", "busy", "network", "unavailable"] as const)(
     "%s stops the provider: the rest is skipped with the reason",
