@@ -15,7 +15,7 @@ import {
   whyNotTaken,
 } from "./oracle.js";
 import { joinLimits } from "./oracle.js";
-import { providerIds, type Scenario, type Service } from "./scenario.js";
+import { providerIds, type Role, type Scenario, type Service } from "./scenario.js";
 import type { Effect } from "./witness.js";
 
 /** A promise that was broken, and how. */
@@ -111,12 +111,9 @@ function statesOf(episode: Episode, service: Service): readonly TrueState[] {
   return (episode.statuses.get(service) ?? []).map((statuses) => ({ groups: [...known.values()], statuses }));
 }
 
-function judgeEffect(
-  { run: { removals }, hostile }: Scenario,
-  episode: Episode,
-  oracle: Oracle,
-  effect: Effect,
-): Violation | undefined {
+function judgeEffect(scenario: Scenario, episode: Episode, oracle: Oracle, effect: Effect): Violation | undefined {
+  const { run, hostile } = scenario;
+  const { removals } = run;
   const { service, groupId, account = "", from = "member", to = "member" } = effect;
   const names = namesOf(episode, service, groupId);
   const states = statesOf(episode, service);
@@ -181,7 +178,7 @@ function judgeEffect(
         }),
       );
       if (oracle.isForeign(groupId)) return bad("foreign groups are left alone", "the group is not ours");
-      if (isWanted) return undefined;
+      if (isWanted || isReborn(scenario, targets, account)) return undefined;
       // Whoever was taken out for a moment comes back.
       const wasThere = episode.before.get(service)?.groups.find(({ id }) => id === groupId);
       return wasThere && memberOf(wasThere, account) ? undefined : bad("only wanted people are added", "not listed");
@@ -217,6 +214,18 @@ function judgeEffect(
       return bad("no unjustified removal", reason);
     }
   }
+}
+
+/** An invitation to the address of somebody who was just deleted makes a new account there, which is found from then on. */
+function isReborn({ spec, switches }: Scenario, targets: readonly Target[], account: string): boolean {
+  const isTheirs = (person: string) => {
+    const { email, aliases = [] } = spec.people[person] ?? {};
+    return [email, ...aliases].some((address) => address?.toLowerCase() === account);
+  };
+  return (
+    switches.brainstem?.["unknownEmail"] === "invite" &&
+    targets.some(({ listed }) => listed.some(({ person, isOver }) => !isOver && isTheirs(person)))
+  );
 }
 
 /** Whoever makes a group at BrainSTEM owns it; at Genesys Cloud an id that is no user may. */
@@ -337,6 +346,8 @@ function checkCounts(scenario: Scenario, episode: Episode, oracle: Oracle, tell:
   if (problem) tell("no write after a tripped guard", `${service}: ${problem}`);
   for (const { target, groups } of perTarget)
     for (const group of groups) checkLastOwner(episode, oracle, target, group, tell);
+  for (const { target, groups } of perTarget)
+    for (const group of groups) checkSuccession(episode, oracle, target, group, tell);
   checkEmptySource(episode, oracle, perTarget, tell);
 }
 
@@ -451,6 +462,49 @@ function checkLastOwner(episode: Episode, oracle: Oracle, target: Target, group:
       "nobody's last owner is taken",
       `${service} "${group.name}": ${has} of ${had} left, minOwners ${target.limits.minOwners}`,
     );
+  }
+}
+
+/**
+ * Whoever has a successor goes when that one has come: at no moment does the tool leave a group without members, or
+ * without anybody in the role of which groups keep some, where the spec wants somebody there.
+ */
+function checkSuccession(
+  episode: Episode,
+  oracle: Oracle,
+  target: Target,
+  { id, name, members }: TrueGroup,
+  tell: Told,
+): void {
+  const { service } = oracle;
+  if (target.group.absent) return;
+  const here = episode.effects.filter((effect) => effect.service === service && effect.groupId === id);
+  if (here.some(({ kind }) => kind === "deleted")) return;
+  const last = lastResort[service];
+  const mayEmpty = oracle.allows("empty-group", target);
+  const mayOrphan =
+    target.limits.minOwners === 0 || oracle.allows("last-owner", target) || oracle.allows("role-loss", target);
+  const kept = [...(mayEmpty ? [] : ["member" as const]), ...(last === undefined || mayOrphan ? [] : [last])];
+  for (const least of kept) {
+    const holds = (role: Role) => rankOf(role) >= rankOf(least);
+    if (!target.listed.some(({ role, isOver }) => !isOver && holds(role))) continue;
+    const roles = new Map(members.map(({ account, role }) => [account, role]));
+    for (const effect of here) {
+      const { kind, account = "", from = "member", to = "member" } = effect;
+      const had = [...roles.values()].some(holds);
+      const was = roles.get(account);
+      if (kind === "gained" && (was === undefined || rankOf(was) < rankOf(to))) roles.set(account, to);
+      if (kind === "role") roles.set(account, to);
+      // Who is there by a role all the same has lost no more than the membership.
+      if (kind === "lost" && was === from && !isBackAtTheEnd(episode, effect)) roles.delete(account);
+      // Whom others take away right before the tool's own change, after the last reading, nobody can know.
+      const isByOthers = effect.by === "others" || isDroppedOwner(episode, oracle, effect);
+      const now = roles.get(account);
+      if (isByOthers && was !== undefined && holds(was) && (now === undefined || !holds(now))) break;
+      if (!had || [...roles.values()].some(holds)) continue;
+      tell("nobody goes before a successor has come", `${service} "${name}" has no ${least} left: ${describe(effect)}`);
+      break;
+    }
   }
 }
 
@@ -703,6 +757,7 @@ function isImpossible(scenario: Scenario, oracle: Oracle, change: Change, { afte
   });
   const isGone = oracle.statusOf(change.account, state) === "deleted";
   const [group] = state.groups.filter(({ id, name }) => id === change.groupId || name === change.group);
+  if (isOwnToken(oracle, change.account)) return true;
   if (change.role === "owner" && group && areOwnersStuck(scenario, oracle, group, state)) return true;
   if (group && isOnlyOwner(oracle, group, change.account)) return true;
   if (group && isAnsweredRow(scenario, oracle, group, change)) return true;
@@ -716,6 +771,11 @@ function isAnsweredRow(scenario: Scenario, { service }: Oracle, group: TrueGroup
   if (service !== "brainstem" || scenario.switches.brainstem?.["keepClosedInvites"] !== "on") return false;
   const isIn = [...group.members.map(({ account }) => account), ...group.invited].includes(change.account ?? "");
   return change.type === "member.remove" && change.invitation !== undefined && !isIn;
+}
+
+/** The account of the token at BrainSTEM would take itself out, whatever is acknowledged. */
+function isOwnToken({ service, ownAccount }: Oracle, account: string): boolean {
+  return service === "brainstem" && account === ownAccount;
 }
 
 /**
@@ -864,7 +924,10 @@ function checkPeople(
       if (wrong) tell("guards hold for a reason", `${at}: ${account} held by ${holding.guard}: ${wrong}`);
     } else if (reason === undefined) {
       const tried = provider.outcomes.find((change) => change.account === account && change.group === target.group.id);
-      const isStuck = oracle.statusOf(account, state) === "deleted" || isOnlyOwner(oracle, group, account);
+      const isStuck =
+        oracle.statusOf(account, state) === "deleted" ||
+        isOnlyOwner(oracle, group, account) ||
+        isOwnToken(oracle, account);
       if (!isStuck || !tried) tell("the truth is as wanted", `${at}: ${account} is still in`);
     }
   }

@@ -394,7 +394,8 @@ function whyNotInTarget(
   if (target.group.absent) return "the group should not exist, which is no reason to remove members";
   if (!removals) return "removals are switched off";
   if (target.mode !== "authoritative") return "the mode is additive";
-  if (account === oracle.ownAccount) return "it is the credentials' own account";
+  if (account === oracle.ownAccount && !oracle.allows("own-account", target))
+    return "it is the credentials' own account";
   if (oracle.wanted(target, state, group).has(account)) return "the spec lists the person";
   if (oracle.kept(target, state, group).has(account)) return "it is the account of somebody whom the spec lists";
   if (role !== "member" && !target.managed[role]) return `the spec says nothing about the role ${role}`;
@@ -419,7 +420,8 @@ export function whyNotDemoted(
     const wantedRole = oracle.wanted(target, state, group).get(account);
     if (!removals) return "removals are switched off";
     if (target.mode !== "authoritative") return "the mode is additive";
-    if (account === oracle.ownAccount) return "it is the credentials' own account";
+    if (account === oracle.ownAccount && !oracle.allows("own-account", target))
+      return "it is the credentials' own account";
     if (wantedRole !== undefined && rankOf(wantedRole) > rankOf(to))
       return `the spec lists the person as ${wantedRole}`;
     if (oracle.kept(target, state, group).has(account)) return "it is the account of somebody whom the spec lists";

@@ -56,6 +56,7 @@ export function summarise(plays: readonly Played[], providers: readonly string[]
     `faults that struck: ${countOf(plays.flatMap(({ struck }) => struck))}`,
     `at once: ${countOf(plays.map(({ scenario }) => `${scenario.faults.length}`))}`,
     `ways: ${countOf(plays.map(({ scenario }) => scenario.run.kind))}`,
+    `successions: ${plays.filter(({ scenario }) => scenario.succession).length}`,
     `modes: ${countOf(plays.map(({ scenario }) => scenario.spec.mode))}`,
     ...["under faults", "afterwards", "once more"].map(
       (run) =>

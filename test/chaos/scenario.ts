@@ -92,6 +92,8 @@ export interface Scenario {
   /** Log in with a name and a password where the service offers it: such credentials are renewed. */
   readonly renewable: boolean;
   readonly spec: SpecWish;
+  /** Whether the people of a group, or the only holder of a role, are to be replaced by others. */
+  readonly succession: boolean;
   readonly faults: readonly Fault[];
   readonly run: {
     readonly kind: RunKind;
@@ -135,10 +137,13 @@ function createDice(seed: number) {
 export function createScenario(seed: number, only: readonly Service[] = SERVICES): Scenario {
   const dice = createDice(seed);
   const services = chooseServices(dice, only);
-  let people = makePeople(dice, services);
-  const groups = makeGroups(dice, services, people);
-  const wishes = wishPeople(dice, services, people);
-  const spec = wishSpec(dice, services, groups, wishes);
+  const succession = dice.chance(0.3) ? makeSuccession(dice, services) : undefined;
+  let people: readonly SeedPerson[] = [...makePeople(dice, services), ...(succession?.people ?? [])];
+  const others = makeGroups(dice, services, people);
+  const groups = [...others, ...(succession ? [succession.group] : [])];
+  const wishes = { ...wishPeople(dice, services, people), ...succession?.wishes };
+  const wished = wishSpec(dice, services, others, wishes);
+  const spec = succession ? withSuccession(dice, wished, succession) : wished;
   const hostile: Partial<Record<Service, string>> = {};
   const switches: Partial<Record<Service, Switches>> = {};
   for (const service of services) {
@@ -161,25 +166,32 @@ export function createScenario(seed: number, only: readonly Service[] = SERVICES
     hostile,
     renewable: dice.chance(0.5),
     spec,
-    faults: makeFaults(dice, services, people, groups, spec),
+    succession: succession !== undefined,
+    faults: [...(succession?.faults ?? []), ...makeFaults(dice, services, people, groups, spec)],
     run: {
-      kind: dice.pick<RunKind>([
-        ...Array.from({ length: 12 }, () => "reconcile" as const),
-        ...Array.from({ length: 5 }, () => "saved-plan" as const),
-        "confirmed",
-        "dry-run",
-        "stopped",
-      ]),
+      kind:
+        succession && succession.meanwhile.length > 0
+          ? dice.pick<RunKind>(["saved-plan", "saved-plan", "confirmed"])
+          : dice.pick<RunKind>([
+              ...Array.from({ length: 12 }, () => "reconcile" as const),
+              ...Array.from({ length: 5 }, () => "saved-plan" as const),
+              "confirmed",
+              "dry-run",
+              "stopped",
+            ]),
       allow: chooseAllowances(dice, spec),
       removals: dice.chance(0.93),
       ...(dice.chance(0.1) && { onlyGroups: dice.take(spec.groups, dice.int(1, 2)).map(({ id }) => id) }),
       stopAfter: dice.int(1, 40),
-      meanwhile: dice.chance(0.5)
-        ? Array.from({ length: dice.int(1, 2) }, () => {
-            const service = dice.pick(services);
-            return { service, edit: makeEdit(dice, service, people, groups, spec) };
-          })
-        : [],
+      meanwhile: [
+        ...(succession?.meanwhile ?? []),
+        ...(dice.chance(succession ? 0.2 : 0.5)
+          ? Array.from({ length: dice.int(1, 2) }, () => {
+              const service = dice.pick(services);
+              return { service, edit: makeEdit(dice, service, people, groups, spec) };
+            })
+          : []),
+      ],
     },
     patience: { maxWaitMs: dice.pick([40, 1_400]), maxAttempts: dice.int(2, 5) },
     invited: dice.pick(["wait", "accept", "reject"]),
@@ -348,6 +360,110 @@ function wishSpec(
   };
 }
 
+interface Succession {
+  readonly people: readonly SeedPerson[];
+  readonly wishes: Readonly<Record<string, PersonWish>>;
+  readonly group: SeedGroup;
+  readonly wish: GroupWish;
+  readonly faults: readonly Fault[];
+  readonly meanwhile: Scenario["run"]["meanwhile"];
+}
+
+/**
+ * Everybody in a group, or the only holder of a role, is to be replaced by somebody who is likely not to come: deleted
+ * or switched off between plan and apply or in the middle of the run, or refused by the service.
+ */
+function makeSuccession(dice: Dice, services: readonly Service[]): Succession {
+  const leaving = ["leaving0", "leaving1"].slice(0, dice.int(1, 2));
+  const coming = ["coming0", "coming1"].slice(0, dice.int(1, 2));
+  const [predecessor = "", ...others] = leaving;
+  const [successor = "", ...newcomers] = coming;
+  const service = dice.pick(services);
+  const roles = { neuroio: [], brainstem: ["owner", "owner", "manager"], docspace: ["manager"], genesys: ["owner"] };
+  const role = dice.chance(0.5) ? dice.pick<Role>(roles[service] as readonly Role[]) : undefined;
+  // A successor who is there already needs no more than the role.
+  const inside = role && dice.chance(0.5) ? [successor] : [];
+  const items = (ids: readonly string[]) => ids.map((person): ListItem => ({ person }));
+  const stays = dice.chance(0.3) ? leaving : others;
+  const lists: Lists = role
+    ? { member: items([...newcomers, ...stays]), [role]: items([successor]) }
+    : { member: items(coming) };
+  const name = "Succession";
+  const group: SeedGroup = {
+    name,
+    members: role ? [...inside, ...others] : leaving,
+    managers: role === "manager" ? [predecessor] : [],
+    owners: role === "owner" ? [predecessor] : [],
+    services,
+  };
+  const people = [...leaving, ...coming].map(
+    (id): SeedPerson => ({ id, email: `${id}@example.org`, status: "active" }),
+  );
+  const wishes = people.map(({ id, email }) => {
+    const pins = services.flatMap((each) =>
+      each === "neuroio" || dice.chance(0.3) ? [[each, { own: id }] as const] : [],
+    );
+    return [id, { email, aliases: [], pins: Object.fromEntries(pins) }] as const;
+  });
+  const unhappy = dice.some(coming, 0.8);
+  const edits = unhappy.map(
+    (person): SandboxEdit => ({
+      action: "set-status",
+      person,
+      status: dice.pick(["deleted", "deleted", "disabled", "guest"] as const),
+    }),
+  );
+  const mishap = dice.pick([
+    "meanwhile",
+    "meanwhile",
+    "in mid-run",
+    "in mid-run",
+    "refused",
+    "refused",
+    "none",
+  ] as const);
+  const faults: Record<typeof mishap, () => readonly Fault[]> = {
+    meanwhile: () => [],
+    "in mid-run": () => {
+      const when = dice.pick(["read", "write", "write"] as const);
+      const at = dice.pick(["before", "after"] as const);
+      const skip = when === "read" ? dice.int(0, 8) : dice.pick([0, 0, 1, 2]);
+      return edits.map((edit) => ({ kind: "edit", service, when, at, skip, times: 1, edit }));
+    },
+    refused: () => [makeRefusal(dice, service)],
+    none: () => [],
+  };
+  return {
+    people,
+    wishes: Object.fromEntries(wishes),
+    group,
+    wish: {
+      id: "succession",
+      name,
+      previously: [],
+      mode: "authoritative",
+      adopt: true,
+      guards: { maxRemovals: { count: 1_000, percent: 100 }, ...(dice.chance(0.1) && { minOwners: 0 }) },
+      absent: false,
+      targets: services.map((each) => ({ service: each, lists })),
+    },
+    faults: faults[mishap](),
+    meanwhile: mishap === "meanwhile" ? edits.map((edit) => ({ service, edit })) : [],
+  };
+}
+
+/** Mostly with limits that do not hold it: what is held never strands anybody. */
+function withSuccession(dice: Dice, spec: SpecWish, { wish }: Succession): SpecWish {
+  const { guards, providerGuards } = spec;
+  const isRoomy = dice.chance(0.85);
+  return {
+    ...spec,
+    guards: isRoomy ? { ...guards, maxRemovals: { count: 1_000, percent: 100 } } : guards,
+    providerGuards: isRoomy ? {} : providerGuards,
+    groups: [...spec.groups, wish],
+  };
+}
+
 function wishLists(dice: Dice, model: SeedGroup | undefined, known: readonly string[], leaving: number): Lists {
   const left = new Set(known);
   const draw = (from: readonly string[]) => {
@@ -418,6 +534,9 @@ const ALLOWABLE = [
   "group-delete",
   "group-delete",
   "protected-person",
+  "own-account",
+  "changed-scope",
+  "declined-invitation",
 ] as const;
 
 function chooseAllowances(dice: Dice, { groups }: SpecWish): readonly string[] {
@@ -459,7 +578,7 @@ function makeFault(
     ]),
   };
   const any = { ...some, ...(when && { when }) };
-  switch (dice.int(0, 15)) {
+  switch (dice.int(0, 16)) {
     case 0:
     case 1:
       return {
@@ -513,9 +632,23 @@ function makeFault(
       return { ...any, kind: "hang", ms: 350, applied: dice.chance(0.5) };
     case 14:
       return { ...any, kind: "slow", ms: dice.pick([20, 120]) };
+    case 15:
+      return makeRefusal(dice, service);
     default:
       return { ...any, kind: "drip", ms: 500 };
   }
+}
+
+/** A write is refused for good, by the service or by something before it. */
+function makeRefusal(dice: Dice, service: Service): Fault {
+  return {
+    kind: "html",
+    service,
+    when: "write",
+    status: dice.pick([400, 400, 403]),
+    skip: dice.pick([0, 0, 0, 1, 2]),
+    ...dice.pick([{ times: 1 }, { times: dice.int(2, 3) }, { times: 0 }, { every: 2 }]),
+  };
 }
 
 /** No write takes longer to show than a run waits for it. */
