@@ -424,6 +424,49 @@ describe("what cannot succeed any more", () => {
   });
 });
 
+it("all is decided by readings made before the first guard: who joins after them is neither planned nor removed", async () => {
+  const order: string[] = [];
+  const provider = createMemoryProvider({
+    id: "lab",
+    people: people.map((id) => ({ id, email: `${id}@example.org` })),
+    groups: [
+      { id: "g", name: "crew", members: ["p0", "p1", "p3"] },
+      { id: "h", name: "deck", members: ["p0", "p4"] },
+    ],
+    capabilities: { ...oneByOne, ...inTurn },
+    before: (operation) => {
+      order.push(operation);
+    },
+  });
+  /** Limits that tell when a guard looks at them first, which is when others add somebody. */
+  const guards = new Proxy(noLimits, {
+    get: (limits, key: keyof typeof noLimits) => {
+      // The names of the protected are asked for before, to look them up.
+      if (key !== "maxRemovals") return limits[key];
+      if (!order.includes("guard")) for (const id of ["g", "h"]) provider.control.addMember(id, "p9");
+      order.push("guard");
+      return limits[key];
+    },
+  });
+  const wanted = [crew(["p0", "p2"]), group("deck", { members: ["p0", "p5"] })].map((each) => ({ ...each, guards }));
+  const report = await run(provider, wanted);
+  const [guard, write] = [order.indexOf("guard"), order.indexOf("applyBatch")];
+  expect(order.slice(0, guard)).toEqual(expect.arrayContaining(["listGroups", "readGroup"]));
+  expect(order.slice(guard, write).filter((each) => each !== "guard")).toEqual([]);
+  expect(order.slice(write).filter((each) => each === "guard")).toEqual([]);
+  expect(linesOf(report).toSorted()).toEqual([
+    "member.add p2 applied",
+    "member.add p5 applied",
+    "member.remove p1 applied",
+    "member.remove p3 applied",
+    "member.remove p4 applied",
+  ]);
+  // The versions have moved on, so that some is sent again.
+  expect([...new Set(writes(provider).flatMap(names))].toSorted()).toEqual(["p1", "p2", "p3", "p4", "p5"]);
+  expect(membersOf(provider)?.toSorted()).toEqual(["p0", "p2", "p9"]);
+  expect(membersOf(provider, "deck")?.toSorted()).toEqual(["p0", "p5", "p9"]);
+});
+
 it("a full group gives room before it takes, and takes no more than it holds", async () => {
   const provider = lab({
     groups: [{ id: "g", name: "crew", members: ["p0", "p1", "p2"] }],
