@@ -19,7 +19,9 @@ import {
   type Report,
   reconcile,
 } from "../../src/index.js";
+import { GUARDS } from "../../src/model.js";
 import { approvePlan } from "../../src/reconcile/approve.js";
+import { UNLIFTABLE } from "../../src/reconcile/guard.js";
 import { undo } from "../../src/reconcile/reconcile.js";
 import type { ServiceName } from "../../src/sandbox/index.js";
 import { openState } from "../../src/state/index.js";
@@ -200,6 +202,25 @@ it.each(["faces", "lab", "docs", "calls"] as const)("a group that we made at %s 
   expect(heldOf(next, world)).toEqual([]);
   expect(trueMembers(world, key, "Crew")).toEqual(["p0", "p1"]);
 });
+
+it.each(["faces", "lab", "docs", "calls"] as const)(
+  "a group at %s that the spec does not name is left as it is, made by hand or by us, whatever is acknowledged",
+  async (key) => {
+    const world = await startWith(providerIds[key], [{ name: "By hand", members: ["p0", "p1"] }]);
+    const store = createStore();
+    const state = await store.open();
+    const allow = GUARDS.filter((guard) => !UNLIFTABLE.includes(guard));
+    await run(world, crew("p0", "p3"), state, { allow });
+    controlOf(world, key).answerInvitations("accept");
+    const deck: SpecWish = { groups: [{ name: "Deck", members: ["p2"] }] };
+    const next = await run(world, deck, await store.again(state), { allow });
+    expect(next.status).toBe("converged");
+    const named = new Set(next.providers.flatMap(({ outcomes }) => outcomes.map(({ group }) => group)));
+    expect([...named]).toEqual(["Deck"]);
+    expect(trueMembers(world, key, "By hand")).toEqual(["p0", "p1"]);
+    expect(trueMembers(world, key, "Crew")).toEqual(["p0", "p3"]);
+  },
+);
 
 describe("mode owned", () => {
   const owned = (...members: readonly string[]): SpecWish => ({ ...crew(...members), mode: "owned", adopt: true });
