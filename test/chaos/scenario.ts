@@ -685,6 +685,11 @@ function makeEdit(
     case 8:
       return { action: "add-group", name: dice.pick(spec.groups).name };
     default:
-      return { action: "set-status", person, status: dice.pick(["active", "disabled", "deleted", "guest"] as const) };
+      return {
+        action: "set-status",
+        // Which of two edits of one person came last, nobody would know.
+        person: dice.pick(people.filter(({ id }) => !/^(leaving|coming)/.test(id))).id,
+        status: dice.pick(["active", "disabled", "deleted", "guest"] as const),
+      };
   }
 }
