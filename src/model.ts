@@ -347,6 +347,8 @@ export interface Approval {
   readonly approvedAt: string;
   /** After this moment the approval counts for nothing. */
   readonly expiresAt: string;
+  /** SHA-256 over everything else in the approval, the checksum of the plan among it. A changed byte is refused. */
+  readonly ownChecksum: string;
 }
 
 /** What would change, what is held and why, and what it would cost. Plain JSON: save it, review it, apply it later. */
@@ -354,7 +356,10 @@ export interface Plan {
   readonly kind: "plan";
   readonly formatVersion: 1;
   readonly planId: string;
-  /** SHA-256 over everything else in the plan, its approvals excepted. A changed byte is refused. */
+  /**
+   * SHA-256 over everything else in the plan but its approvals, of which each has a checksum of its own. A changed byte
+   * is refused.
+   */
   readonly checksum: string;
   readonly createdAt: string;
   /** After this moment the plan is refused. */
@@ -375,7 +380,7 @@ export interface Plan {
     readonly unresolved: number;
   };
   readonly providers: readonly ProviderPlan[];
-  /** Added after the plan was made; each is bound to the checksum. */
+  /** Added after the plan was made; each is bound to its checksum. */
   readonly approvals?: readonly Approval[];
 }
 

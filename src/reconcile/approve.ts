@@ -7,6 +7,7 @@ import type { Approval, Change, HeldChange, Plan, ProviderPlan } from "../model.
 import type { Capabilities } from "../provider.js";
 import { estimateCost } from "./batch.js";
 import { UNLIFTABLE } from "./guard.js";
+import { digestOf } from "./plan.js";
 
 /** What is approved, by whom, for how long. */
 export interface ApproveOptions {
@@ -38,7 +39,7 @@ export function approvePlan(plan: Plan, options: ApproveOptions): Plan {
   }
   const planEnd = Date.parse(plan.expiresAt);
   const wished = options.forMs === undefined ? planEnd : options.now.getTime() + options.forMs;
-  const approval: Approval = {
+  const approval: Omit<Approval, "ownChecksum"> = {
     checksum: plan.checksum,
     group: options.group,
     ...(options.provider !== undefined && { provider: options.provider }),
@@ -46,7 +47,7 @@ export function approvePlan(plan: Plan, options: ApproveOptions): Plan {
     approvedAt: options.now.toISOString(),
     expiresAt: new Date(Math.min(wished, planEnd)).toISOString(),
   };
-  return { ...plan, approvals: [...(plan.approvals ?? []), approval] };
+  return { ...plan, approvals: [...(plan.approvals ?? []), { ...approval, ownChecksum: digestOf(approval) }] };
 }
 
 /** The approvals of a plan that count: of this very plan, and not yet expired. */

@@ -1,7 +1,7 @@
 /** Puts a plan together, and checks one that comes back from a file. Pure but for the clock that is handed in. */
 import { createHash } from "node:crypto";
 import { GroupSyncError } from "../errors.js";
-import type { Change, Member, Plan, ProviderPlan } from "../model.js";
+import type { Approval, Change, Member, Plan, ProviderPlan } from "../model.js";
 
 /** A saved plan is good for this long. */
 const PLAN_LIFE_MS = 24 * 60 * 60 * 1000;
@@ -43,7 +43,10 @@ export function buildPlan(
   return { ...body, planId, checksum };
 }
 
-/** Checks a plan that was saved. Throws `plan-invalid` when it was changed, is too old, or is not a plan at all. */
+/**
+ * Checks a plan that was saved, and the approvals in it. Throws `plan-invalid` when one of them was changed, when the
+ * plan is too old, or is not a plan at all.
+ */
 export function parsePlan(value: unknown, now: Date): Plan {
   const invalid = (message: string, hint: string) => new GroupSyncError("plan-invalid", message, { hint });
   if (
@@ -55,7 +58,7 @@ export function parsePlan(value: unknown, now: Date): Plan {
   ) {
     throw invalid("This is not a plan of group-sync.", "Make one with: group-sync plan --out plan.json");
   }
-  const { checksum, approvals: _approvals, ...rest } = value as Plan;
+  const { checksum, approvals = [], ...rest } = value as Plan;
   if (rest.formatVersion !== 1) {
     throw invalid(
       `The plan has format version ${String(rest.formatVersion)}; this version reads 1.`,
@@ -72,7 +75,28 @@ export function parsePlan(value: unknown, now: Date): Plan {
   if (!(new Date(rest.expiresAt) >= now)) {
     throw invalid(`The plan expired on ${rest.expiresAt}.`, "Plan anew: too much may have happened since.");
   }
+  const problem = findBrokenApproval(approvals, checksum);
+  if (problem !== undefined) {
+    throw invalid(
+      problem,
+      'Take "approvals" out of the file and approve anew: group-sync approve <file> --group <group>',
+    );
+  }
   return value as Plan;
+}
+
+/** What is wrong with the approvals of a plan. They are added after its checksum, so each has its own. */
+function findBrokenApproval(approvals: unknown, planChecksum: string): string | undefined {
+  if (!Array.isArray(approvals)) return "The approvals of the plan are not a list.";
+  for (const [index, approval] of (approvals as readonly unknown[]).entries()) {
+    const which = `Approval ${index + 1} of the plan`;
+    if (typeof approval !== "object" || approval === null) return `${which} is not an approval.`;
+    const { ownChecksum, ...rest } = approval as Approval;
+    if (ownChecksum === undefined) return `${which} has no checksum of its own (ownChecksum).`;
+    if (digestOf(rest) !== ownChecksum) return `${which} was changed after it was given: its checksum does not fit.`;
+    if (rest.checksum !== planChecksum) return `${which} was given for another plan.`;
+  }
+  return undefined;
 }
 
 /** SHA-256 over canonical JSON: the order of keys does not matter. */

@@ -179,7 +179,10 @@ export async function applyPlan(plan: Plan, options: RunOptions): Promise<Report
   const capabilities = new Map(options.providers.map((provider) => [provider.id, provider.capabilities]));
   const released = releaseApproved(checked, (id) => capabilities.get(id), run.now());
   const { planId } = checked;
-  for (const { provider: _provider, ...approval } of listValidApprovals(checked, run.now())) {
+  for (const { provider: _provider, ownChecksum: _ownChecksum, ...approval } of listValidApprovals(
+    checked,
+    run.now(),
+  )) {
     await options.state?.recordApproval({ planId, ...approval });
   }
   const identities = released.providers.map(({ identity }) => identity);

@@ -1,5 +1,6 @@
 /** From a plan to what is truly so at the services, by the built command line. */
 import { afterAll, afterEach, beforeEach, describe, expect, it } from "vitest";
+import type { Plan } from "../../src/model.js";
 import type { Sandbox } from "../../src/sandbox/index.js";
 import { createFolder, json, quickSpec, type Ran, run, sampleEnvironment, startSandbox } from "./kit.js";
 
@@ -206,6 +207,41 @@ describe("a saved plan", () => {
     expect(otherSpec.stderr).toMatch(/^other\.yaml has changed since plan\.json was made\.\nPlan anew/);
     expect(expired.stderr).toMatch(/^The plan expired on .*\nPlan anew/);
     expect(sandbox.log).toHaveLength(0);
+  });
+
+  it("is refused, with nothing sent, when an approval in it was changed or is none", async () => {
+    folder.write(
+      "group-sync.yaml",
+      quickSpec(sandbox, (spec) => Object.assign(spec, { guards: { maxRemovals: { count: 0, percent: 25 } } })),
+    );
+    await here("plan", "--out", "plan.json");
+    const { providers } = JSON.parse(folder.read("plan.json")) as Plan;
+    const [group = "", other = ""] = new Set(providers.flatMap(({ held }) => held.map((each) => each.group)));
+    expect([group, other]).not.toContain("");
+    expect(await here("approve", "plan.json", "--group", group, "--for", "1h")).toMatchObject({ code: 0 });
+    const saved = folder.read("plan.json");
+    const plan = JSON.parse(saved) as Plan;
+    const [approval] = plan.approvals ?? [];
+    const edits: Readonly<Record<string, unknown>> = {
+      group: [{ ...approval, group: other }],
+      expiry: [{ ...approval, expiresAt: approval?.expiresAt.replace(/^\d+/, "3026") }],
+      shape: [null],
+    };
+    for (const [name, approvals] of Object.entries(edits)) {
+      folder.write(`${name}.json`, JSON.stringify({ ...plan, approvals }));
+    }
+    sandbox.log.clear();
+    const refused = await Promise.all([
+      ...Object.keys(edits).map((name) => here("apply", `${name}.json`, "--yes")),
+      here("approve", "shape.json", "--group", other),
+    ]);
+    for (const ran of refused) {
+      expect(ran).toMatchObject({ code: 1, stdout: "" });
+      expect(ran.stderr).toMatch(/^Approval 1 of the plan [^]*approve anew/);
+    }
+    expect(sandbox.log).toHaveLength(0);
+    await here("apply", "plan.json", "--yes");
+    expect(writes()).toBeGreaterThan(0);
   });
 
   it("leaves out a group that has changed in between, does the others, and exits with 4", async () => {
