@@ -861,7 +861,7 @@ async function recheck(
   }
   const snapshots = new Map<string, Snapshot>();
   const moved = new Map<string, string>();
-  const affected = new Set(plan.changes.map(({ group }) => group));
+  const changesOf = groupBy(plan.changes, ({ group }) => group);
   const creating = plan.changes.filter(({ type }) => type === "group.create");
   const names =
     creating.length === 0
@@ -872,14 +872,15 @@ async function recheck(
       moved.set(group, `A group called "${name ?? group}" has appeared since the plan was made; plan anew.`);
   }
   await Promise.all(
-    plan.groups.map(async ({ group, groupId, membersDigest }) => {
-      if (groupId === undefined || !affected.has(group)) return;
+    plan.groups.map(async (precondition) => {
+      const { group, groupId } = precondition;
+      const changes = changesOf.get(group);
+      if (groupId === undefined || !changes) return;
       try {
         const snapshot = await readGroupWhole(groupId, provider, context);
         snapshots.set(groupId, snapshot);
-        if (snapshot.group.kind !== "plain") moved.set(group, "The group is not ours to touch any more; plan anew.");
-        else if (digestMembers(snapshot.members) !== membersDigest)
-          moved.set(group, "The group has changed since the plan was made; plan anew.");
+        const message = describeMove(precondition, snapshot, changes);
+        if (message !== undefined) moved.set(group, message);
       } catch (error) {
         if (!isGroupSyncError(error, "not-found")) throw error;
         moved.set(group, "The group has disappeared since the plan was made; plan anew.");
@@ -887,6 +888,26 @@ async function recheck(
     }),
   );
   return { snapshots, moved };
+}
+
+/** How a group differs from what the plan found, if it does. Not every service has versions, so all else is compared too. */
+function describeMove(
+  { name, version, membersDigest }: Precondition,
+  { group, members }: Snapshot,
+  changes: readonly Change[],
+): string | undefined {
+  if (group.kind !== "plain") return "The group is not ours to touch any more; plan anew.";
+  if (group.name !== name) {
+    return `The group was called "${name}" when the plan was made, and is called "${group.name}" now; plan anew.`;
+  }
+  const isOverwritten = changes.some(
+    ({ previousDescription: previous }) => previous !== undefined && previous !== (group.description ?? ""),
+  );
+  if (isOverwritten) return "The description of the group has changed since the plan was made; plan anew.";
+  const hasNewVersion = version !== undefined && group.version !== undefined && group.version !== version;
+  return hasNewVersion || digestMembers(members) !== membersDigest
+    ? "The group has changed since the plan was made; plan anew."
+    : undefined;
 }
 
 function failedResult(plan: ProviderPlan, meter: Meter, error?: GroupSyncError): ProviderResult {

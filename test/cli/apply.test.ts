@@ -265,6 +265,33 @@ describe("a saved plan", () => {
     ).toContain(control.accountOf("vint"));
   });
 
+  it("leaves out a group that was renamed in between, though its members are the same", async () => {
+    const wish = quickSpec(sandbox, ({ groups }) => {
+      groups["support-queue"] = { name: "Support queue", targets: ["calls"], delete: true };
+    });
+    folder.write("group-sync.yaml", wish);
+    const allow = ["--allow", "group-delete", "--allow", "adoption"];
+    await here("plan", "--out", "plan.json", "--provider", "calls", ...allow);
+    const { control } = sandbox.services.genesys;
+    const queue = control.groups().find(({ name }) => name === "Support queue");
+    control.renameGroup(queue?.id ?? "", "Support queue EMEA");
+    const ran = await here("apply", "plan.json", "--yes", "--json");
+    expect(ran.code).toBe(4);
+    expect(outcomes(ran).filter(({ group }) => group === "support-queue")).toEqual([
+      expect.objectContaining({
+        type: "group.delete",
+        status: "skipped",
+        error: {
+          code: "conflict",
+          message:
+            'The group was called "Support queue" when the plan was made, and is called "Support queue EMEA" now; plan anew.',
+        },
+      }),
+    ]);
+    expect(outcomes(ran).filter(({ status }) => status === "applied").length).toBeGreaterThan(0);
+    expect(control.groups().find(({ id }) => id === queue?.id)?.members).toEqual(queue?.members);
+  });
+
   it("takes no flags that belong to planning", async () => {
     await here("plan", "--out", "plan.json");
     const [allow, removals, swallowed] = await Promise.all([
