@@ -3,10 +3,10 @@ import pLimit from "p-limit";
 import { isGroupSyncError } from "../errors.js";
 
 /** Errors after which the next request fares no better: the rest need not be sent. */
-function endsEverything(error: unknown): boolean {
+export function endsEverything(error: unknown): boolean {
   return (
     isGroupSyncError(error) &&
-    ["cancelled", "unauthenticated", "rate-limited", "network", "internal"].includes(error.code)
+    ["cancelled", "unauthenticated", "rate-limited", "network", "internal", "busy"].includes(error.code)
   );
 }
 

@@ -10,9 +10,11 @@ import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import { groupBy, renderCount } from "../collections.js";
 import { GroupSyncError, isGroupSyncError, summarizeError } from "../errors.js";
+import { endsEverything, readEach } from "../http/many.js";
 import { confirmPins, lookUpAccounts, normalizeId, notePins, resolvePeople } from "../identity.js";
 import type {
   Change,
+  ErrorSummary,
   GuardSettings,
   Person,
   Plan,
@@ -162,7 +164,7 @@ export async function createPlan(options: PlanOptions): Promise<Plan> {
 
 /**
  * Applies a plan, fresh or from a file. Every group is looked at again first: one that has moved since the plan was
- * made is left out, and the report says so. Held changes go along where the plan carries a valid approval. Throws
+ * made, or cannot be read any more, is left out, and the report says so. Held changes go along where the plan carries a valid approval. Throws
  * `plan-invalid` when the plan was changed, is too old, or was made for another account of the provider; `busy` when
  * another run is at work on the same accounts.
  */
@@ -815,8 +817,8 @@ async function executeProvider(
     ...(reading && { signal: reading }),
   });
   for (const change of plan.changes) {
-    const message = current.moved.get(change.group);
-    if (message !== undefined) book.set(change, { status: "skipped", error: { code: "conflict", message } });
+    const error = current.moved.get(change.group);
+    if (error) book.set(change, { status: "skipped", error });
   }
   onEvent({ type: "phase", provider: plan.id, phase: "done" });
   const outcomes = listOutcomes(plan, book, groupIds);
@@ -839,8 +841,8 @@ const READ_BACK_AFTER_STOP_MS = 15_000;
 
 interface Current {
   readonly snapshots: ReadonlyMap<string, Snapshot>;
-  /** Groups of the spec that are not as the plan found them, and how so. */
-  readonly moved: ReadonlyMap<string, string>;
+  /** Groups of the spec that are not as the plan found them, or could not be looked at again, and why. */
+  readonly moved: ReadonlyMap<string, ErrorSummary>;
 }
 
 /** Looks at everything that the plan wants to change, before the first write. */
@@ -860,8 +862,8 @@ async function recheck(
     );
   }
   const snapshots = new Map<string, Snapshot>();
-  const moved = new Map<string, string>();
-  const changesOf = groupBy(plan.changes, ({ group }) => group);
+  const moved = new Map<string, ErrorSummary>();
+  const leaveOut = (group: string, message: string) => moved.set(group, { code: "conflict", message });
   const creating = plan.changes.filter(({ type }) => type === "group.create");
   const names =
     creating.length === 0
@@ -869,24 +871,31 @@ async function recheck(
       : new Set((await provider.listGroups(context)).groups.map(({ name }) => name));
   for (const { group, name } of creating) {
     if (names.has(name ?? group))
-      moved.set(group, `A group called "${name ?? group}" has appeared since the plan was made; plan anew.`);
+      leaveOut(group, `A group called "${name ?? group}" has appeared since the plan was made; plan anew.`);
   }
-  await Promise.all(
-    plan.groups.map(async (precondition) => {
-      const { group, groupId } = precondition;
-      const changes = changesOf.get(group);
-      if (groupId === undefined || !changes) return;
-      try {
-        const snapshot = await readGroupWhole(groupId, provider, context);
-        snapshots.set(groupId, snapshot);
-        const message = describeMove(precondition, snapshot, changes);
-        if (message !== undefined) moved.set(group, message);
-      } catch (error) {
-        if (!isGroupSyncError(error, "not-found")) throw error;
-        moved.set(group, "The group has disappeared since the plan was made; plan anew.");
-      }
-    }),
+  const changesOf = groupBy(plan.changes, ({ group }) => group);
+  const affected = plan.groups.filter(({ group, groupId }) => groupId !== undefined && changesOf.has(group));
+  const readings = await readEach(affected, provider.capabilities.inFlight.reads.value, ({ groupId = "" }) =>
+    readGroupWhole(groupId, provider, context),
   );
+  for (const [index, precondition] of affected.entries()) {
+    const { group, groupId = "" } = precondition;
+    const reading = readings[index];
+    if (reading?.status === "fulfilled") {
+      snapshots.set(groupId, reading.value);
+      const message = describeMove(precondition, reading.value, changesOf.get(group) ?? []);
+      if (message !== undefined) leaveOut(group, message);
+      continue;
+    }
+    const error: unknown = reading?.reason;
+    if (!isGroupSyncError(error) || endsEverything(error)) throw error;
+    if (error.code === "not-found") {
+      leaveOut(group, "The group has disappeared since the plan was made; plan anew.");
+    } else {
+      // It concerns this group alone: all others go on.
+      moved.set(group, { ...summarizeError(error), message: `The group could not be read again: ${error.message}` });
+    }
+  }
   return { snapshots, moved };
 }
 

@@ -1,5 +1,7 @@
 /** What is looked at again before a saved plan is applied: a group that has moved since is left out, all others go on. */
 import { describe, expect, it } from "vitest";
+import { exitCodeOfReport } from "../../../src/cli/exit.js";
+import { type ErrorCode, GroupSyncError } from "../../../src/errors.js";
 import type { Report, Target } from "../../../src/model.js";
 import { applyPlan, createPlan } from "../../../src/reconcile/reconcile.js";
 import { createCallContext } from "../../../src/provider.js";
@@ -111,6 +113,64 @@ it("where there are no versions, a group that is as it was has not moved", async
   const provider = lab(withVersions(false));
   const report = await afterwards(provider, group("crew", { groupId: "g", absent: true }), comeAndGo);
   expect(linesOf(report)).toEqual(["group.delete applied", deckGoes]);
+});
+
+describe("a group that cannot be read again", () => {
+  const failing = (error: Error) => {
+    let isFailing = false;
+    const provider = lab({
+      ...withVersions(true),
+      onRead: (groupId) => {
+        if (isFailing && groupId === "g") throw error;
+      },
+    });
+    const report = afterwards(provider, group("crew", { groupId: "g", members: ["p0", "p3"] }), () => {
+      isFailing = true;
+    });
+    return { provider, report };
+  };
+
+  it.each<ErrorCode>(["unavailable", "forbidden", "bad-answer", "refused"])(
+    "is left out alone, with the reason: %s",
+    async (code) => {
+      const { provider, report } = failing(new GroupSyncError(code, "Not this one.", { status: 500 }));
+      expect(linesOf(await report)).toEqual([
+        `member.add p3 skipped ${code}`,
+        `member.remove p1 skipped ${code}`,
+        deckGoes,
+      ]);
+      expect(messagesOf(await report)).toEqual([
+        "The group could not be read again: Not this one.",
+        "The group could not be read again: Not this one.",
+      ]);
+      expect(membersOf(provider)).toEqual(["p0", "p1"]);
+      expect(await report).toMatchObject({ status: "partial" });
+      expect((await report).providers[0]).not.toHaveProperty("error");
+      expect(exitCodeOfReport(await report)).toBe(4);
+    },
+  );
+
+  it("that is gone is left out alone", async () => {
+    const { report } = failing(new GroupSyncError("not-found", "Gone."));
+    expect(messagesOf(await report)).toEqual(
+      Array.from({ length: 2 }, () => "The group has disappeared since the plan was made; plan anew."),
+    );
+    expect(linesOf(await report)).toContain(deckGoes);
+  });
+
+  it.each<ErrorCode>(["unauthenticated", "rate-limited", "network", "internal"])(
+    "ends the provider where no other could be read either: %s",
+    async (code) => {
+      const { provider, report } = failing(new GroupSyncError(code, "No more."));
+      expect(linesOf(await report)).toEqual([
+        `member.add p3 skipped ${code}`,
+        `member.remove p1 skipped ${code}`,
+        `member.add p2 skipped ${code}`,
+      ]);
+      expect((await report).providers[0]?.error).toMatchObject({ code, message: "No more." });
+      expect(membersOf(provider, "deck")).toEqual(["p0", "p1"]);
+    },
+  );
 });
 
 it("a description that nobody wants to change may change", async () => {
