@@ -189,6 +189,38 @@ export async function rememberAnswers(state: State, scope: Scope, readings: read
   );
 }
 
+/**
+ * Forgets that we added whom a whole reading does not show any more: whoever puts them back makes the membership theirs.
+ * What a broken run has sent may show late, so nothing is forgotten in the groups that it was writing to.
+ */
+export async function rememberLosses(
+  state: State,
+  scope: Scope,
+  readings: readonly TargetReading[],
+  broken: readonly BrokenRun[],
+): Promise<void> {
+  const sentTo = new Set(
+    broken.flatMap(({ journal }) =>
+      journal.flatMap(({ provider, changes }) =>
+        provider === scope.provider ? changes.map(({ group }) => group) : [],
+      ),
+    ),
+  );
+  const members = new Map(
+    readings.flatMap((reading) => {
+      if (reading.state !== "found" || sentTo.has(reading.target.group)) return [];
+      const { group, members: shown, evidence } = reading.snapshot;
+      // Whoever is there by role alone is not there because we added them.
+      const direct = shown.filter((member) => member.direct).map(({ account }) => account);
+      return evidence.complete && !evidence.weak ? [[group.id, new Set(direct)] as const] : [];
+    }),
+  );
+  if (members.size === 0) return;
+  const added = await state.ownedMemberships(scope);
+  const lost = added.filter(({ groupId, account }) => members.get(groupId)?.has(account) === false);
+  if (lost.length > 0) await state.forgetMemberships(scope, lost);
+}
+
 /** A run that began and never came to its end: its process was killed, or its machine died. */
 export interface BrokenRun {
   readonly runId: string;

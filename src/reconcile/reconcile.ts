@@ -51,6 +51,7 @@ import {
   recall,
   rememberAnswers,
   rememberBroken,
+  rememberLosses,
   rememberReport,
 } from "./memory.js";
 import { type IsUnmoved, recallVerified, rememberVerified } from "./incremental.js";
@@ -491,7 +492,10 @@ async function draftProvider(
       if (state && part) await rememberBroken(state, each, plan, part, capabilities.invitations.value);
     }
     const memory = state ? findDeclined(await recall(state, scope), readings) : NO_MEMORY;
-    if (state && run.lease) await rememberAnswers(state, scope, readings);
+    if (state && run.lease) {
+      await rememberAnswers(state, scope, readings);
+      await rememberLosses(state, scope, readings, broken);
+    }
     const pinned = namesByPin(spec, provider);
     const compare = () =>
       readings.map((reading) =>

@@ -255,6 +255,33 @@ describe("mode owned", () => {
     expect(trueMembers(world, "docs", "Crew")).toEqual(["p0", "p2"]);
   });
 
+  it.each(["faces", "lab", "docs", "calls"] as const)(
+    "does not take away at %s whom others have taken out and put back",
+    async (key) => {
+      const world = await startWith(providerIds[key], [{ name: "Crew", members: ["p0"] }]);
+      const store = createStore();
+      let state = await store.open();
+      const [crewId, p3] = [groupIdOf(world, key), accountOf(world, key, "p3")];
+      await run(world, owned("p1", "p3"), state);
+      const scope = await scopeOf(state, { runId: (await state.runs(1))[0]?.runId ?? "" }, key);
+      expect((await state.ownedMemberships(scope)).map(({ account }) => account)).toContain(p3);
+      controlOf(world, key).removeMember(crewId, p3);
+      state = await store.again(state);
+      // A plan takes no notice for others.
+      await run(world, owned("p1"), state, { dryRun: true });
+      expect((await state.ownedMemberships(scope)).map(({ account }) => account)).toContain(p3);
+      await run(world, owned("p1"), state);
+      controlOf(world, key).addMember(crewId, p3);
+      const report = await run(world, owned("p1"), state);
+      expect(report.summary.applied).toBe(0);
+      expect(trueMembers(world, key, "Crew")).toEqual(["p0", "p1", "p3"]);
+      // Who is listed again while they are there stays a member of others.
+      await run(world, owned("p1", "p3"), state);
+      await run(world, owned("p1"), state);
+      expect(trueMembers(world, key, "Crew")).toEqual(["p0", "p1", "p3"]);
+    },
+  );
+
   it("takes no role from anybody whose membership is not ours", async () => {
     const world = await startWith("genesys", [{ name: "Crew", owners: ["p0"], members: ["p1"] }]);
     const store = createStore();
