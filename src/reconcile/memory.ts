@@ -10,6 +10,7 @@
  */
 import { hostname } from "node:os";
 import { readlinkSync } from "node:fs";
+import { groupBy } from "../collections.js";
 import { GroupSyncError } from "../errors.js";
 import type {
   Batch,
@@ -26,7 +27,7 @@ import type { InvitationRecord, JournalEntry, Lease, MembershipKey, Scope, State
 import type { Book, Progress } from "./apply.js";
 import { buildReport, listOutcomes, listResidual } from "./report.js";
 import type { Recollection } from "./guard.js";
-import { isSo, type TargetReading } from "./snapshot.js";
+import { isSo, type RememberedIds, type TargetReading } from "./snapshot.js";
 
 /** What is remembered of one provider, ready to be asked. */
 export interface ProviderMemory extends Recollection {
@@ -61,6 +62,12 @@ export async function recall(state: State, scope: Scope): Promise<ProviderMemory
     declined: (groupId, account) => gone.has(keyOf({ groupId, account })),
     invited: invitations.filter((each) => each.state === "pending"),
   };
+}
+
+/** Recalls which groups were ours, for those that a list does not show. */
+export async function recallIds(state: State, scope: Scope): Promise<RememberedIds> {
+  const groups = groupBy(await state.managedGroups(scope), ({ group }) => group);
+  return new Map([...groups].map(([group, known]) => [group, known.map(({ groupId }) => groupId)]));
 }
 
 function keyOf({ groupId, account }: MembershipKey): string {
@@ -153,10 +160,13 @@ async function rememberProvider(
   const adopted = (undoes === undefined ? plan.groups : []).flatMap(({ group, groupId, ours }) =>
     ours && groupId !== undefined ? [{ groupId, group, origin: "adopted" as const }] : [],
   );
-  const known = new Set((await state.managedGroups(scope)).map(({ groupId }) => groupId));
+  const known = new Map((await state.managedGroups(scope)).map((each) => [each.groupId, each]));
   await state.rememberGroups(
     scope,
-    [...created, ...adopted].filter(({ groupId }) => !known.has(groupId)),
+    [...created, ...adopted]
+      // How it came to be ours stays; what the spec calls it may change.
+      .map((each) => ({ ...each, origin: known.get(each.groupId)?.origin ?? each.origin }))
+      .filter(({ groupId, group }) => known.get(groupId)?.group !== group),
   );
   await state.rememberAdded(scope, runId, added);
   await state.forgetMemberships(scope, removed);

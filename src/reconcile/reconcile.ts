@@ -49,6 +49,7 @@ import {
   NO_MEMORY,
   type ProviderMemory,
   recall,
+  recallIds,
   rememberAnswers,
   rememberBroken,
   rememberLosses,
@@ -57,7 +58,7 @@ import {
 import { type IsUnmoved, recallVerified, rememberVerified } from "./incremental.js";
 import { buildPlan, digestMembers, parsePlan } from "./plan.js";
 import { buildReport, listOutcomes, listResidual, type ProviderResult } from "./report.js";
-import { confirmKinds, readGroupWhole, readTargets, type TargetReading } from "./snapshot.js";
+import { confirmKinds, readGroupWhole, readTargets, type RememberedIds, type TargetReading } from "./snapshot.js";
 import { diffDeed, listDeeds } from "./undo.js";
 import { verifyChanges } from "./verify.js";
 
@@ -485,7 +486,9 @@ async function draftProvider(
     // What is taken back, and what a dead run may have done, is looked at.
     const mayTrust = isIncremental && !work.diff && broken.length === 0;
     const isUnmoved = state && mayTrust ? await recallVerified(state, scope, wishOf, run.now()) : undefined;
-    let readings = stampReadings(await readPastLate(access, targets, isLate, run, isUnmoved), report.identity);
+    const remembered = state ? await recallIds(state, scope) : undefined;
+    const read = await readPastLate(access, targets, isLate, run, isUnmoved, remembered);
+    let readings = stampReadings(read, report.identity);
     for (const each of state ? broken : []) {
       const plan = each.plan.providers.find((part) => part.id === id && part.identity === scope.identity);
       const part = plan && concludeProvider(each, plan, readings, isNamedIn(spec, id));
@@ -574,10 +577,12 @@ async function readPastLate(
   isLate: (reading: TargetReading) => boolean,
   { onEvent, options: { signal, verifyMs } }: Run,
   isUnmoved: IsUnmoved | undefined,
+  remembered: RememberedIds | undefined,
 ): Promise<readonly TargetReading[]> {
   const tell = (done: number, total: number) =>
     onEvent({ type: "progress", provider: provider.id, phase: "read", done, total });
-  const read = (which: readonly Target[], within: CallContext) => readTargets(which, provider, within, tell, isUnmoved);
+  const read = (which: readonly Target[], within: CallContext) =>
+    readTargets(which, provider, within, tell, isUnmoved, remembered);
   const readings = await read(targets, context);
   let late = readings.filter(isLate);
   if (late.length === 0) return readings;

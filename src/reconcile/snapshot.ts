@@ -25,8 +25,14 @@ export type TargetReading =
   | { readonly state: "unread"; readonly target: Target; readonly group: Group }
   /** Proved not to be there, under no name; it may be created. */
   | { readonly state: "absent"; readonly target: Target }
-  /** Nothing can be done for this target, and why. */
-  | { readonly state: "problem"; readonly target: Target; readonly message: string };
+  | Problem;
+
+/** Nothing can be done for a target, and why. */
+interface Problem {
+  readonly state: "problem";
+  readonly target: Target;
+  readonly message: string;
+}
 
 const READINGS = 3;
 const BETWEEN_READINGS_MS = 300;
@@ -34,6 +40,7 @@ const BETWEEN_READINGS_MS = 300;
 /**
  * Finds and reads the groups of all targets of one provider. Throws when the list of groups cannot be read at all.
  * `isUnmoved`: groups that need not be read. @default none
+ * `rememberedIds`: ids of groups that were ours, by group of the spec. @default none
  */
 export async function readTargets(
   targets: readonly Target[],
@@ -41,6 +48,7 @@ export async function readTargets(
   context: CallContext,
   onProgress: (done: number, total: number) => void = () => {},
   isUnmoved: (target: Target, group: Group) => boolean = () => false,
+  rememberedIds: RememberedIds = new Map(),
 ): Promise<readonly TargetReading[]> {
   const list = () =>
     readWhole(
@@ -56,7 +64,8 @@ export async function readTargets(
   const named = targets.map((target) =>
     target.groupId === undefined ? target : { ...target, groupId: normalizeId(target.groupId, provider) },
   );
-  const matches = matchTargets(named, listing, provider.capabilities).map((match) =>
+  const matched = matchTargets(named, listing, provider.capabilities);
+  const matches = (await confirmAbsence(matched, listing, rememberedIds, provider, context)).map((match) =>
     match.state === "matched" && match.doubt === undefined && isUnmoved(match.target, match.group)
       ? { state: "unread" as const, target: match.target, group: match.group }
       : match,
@@ -67,6 +76,46 @@ export async function readTargets(
   return matches.map((match) =>
     match.state === "matched" ? describeReading(match, results.get(match.group.id)) : match,
   );
+}
+
+/** Ids of groups that this installation has made or adopted, by the group's id in the spec. */
+export type RememberedIds = ReadonlyMap<string, readonly string[]>;
+
+/**
+ * A list may lie twice. What was ours and is not on it is asked for by itself before a group is taken for absent, and
+ * perhaps made a second time: only a service that knows nothing of it proves that it is gone.
+ */
+async function confirmAbsence(
+  matches: readonly Match[],
+  listing: GroupListing,
+  rememberedIds: RememberedIds,
+  provider: GroupProvider,
+  context: CallContext,
+): Promise<readonly Match[]> {
+  const listed = new Set(listing.groups.map(({ id }) => id));
+  const asked = matches.flatMap((match) =>
+    match.state === "absent"
+      ? (rememberedIds.get(match.target.group) ?? []).flatMap((id) => (listed.has(id) ? [] : [{ match, id }]))
+      : [],
+  );
+  if (asked.length === 0) return matches;
+  const results = await readEach(asked, provider.capabilities.inFlight.reads.value, ({ id }) =>
+    provider.readGroup(id, context),
+  );
+  const problems = new Map<Match, Match>();
+  asked.forEach(({ match, id }, index) => {
+    const result = results[index];
+    const { target } = match;
+    if (result?.status === "fulfilled") {
+      const { name } = result.value.group;
+      const message = `the list of groups does not show "${name}" (${id}), which was ours and is there when asked for by itself: the list was not whole, so nothing is done; run again`;
+      problems.set(match, { state: "problem", target, message });
+    } else if (!isGroupSyncError(result?.reason, "not-found")) {
+      const what = `the list of groups does not show ${id}, which was ours, and whether it is gone could not be read`;
+      problems.set(match, describeFailure(target, result?.reason, what));
+    }
+  });
+  return matches.map((match) => problems.get(match) ?? match);
 }
 
 /** Reads groups, each again if it moved meanwhile: together where the provider can, else one by one. By group id. */
@@ -278,7 +327,7 @@ function describeReading(match: Matched, result: PromiseSettledResult<Snapshot> 
 }
 
 /** The whole run stops for some errors; everything else concerns this group alone. */
-function describeFailure(target: Target, error: unknown, what: string): TargetReading {
+function describeFailure(target: Target, error: unknown, what: string): Problem {
   const fatal = isGroupSyncError(error) && ["cancelled", "unauthenticated", "rate-limited"].includes(error.code);
   if (!isGroupSyncError(error) || fatal) throw error;
   return { state: "problem", target, message: `${what}: ${error.message}` };

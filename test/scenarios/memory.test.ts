@@ -223,6 +223,68 @@ it.each(["faces", "lab", "docs", "calls"] as const)(
   },
 );
 
+describe("a group of ours that the list does not show", () => {
+  const lists = {
+    faces: "/\\/groups\\/persons\\/(\\?|$)/",
+    lab: "/\\/groups?\\/(\\?|$)/",
+    docs: "/\\/group(\\?|$)/",
+    calls: "/\\/groups(\\?|$)/",
+  };
+  const hideGroups = (world: World, key: ProviderKey) =>
+    world.sandbox.addFault({
+      kind: "empty-page",
+      totals: "too",
+      when: "read",
+      times: 0,
+      service: providerIds[key],
+      path: lists[key],
+    });
+
+  it.each(["faces", "lab", "docs", "calls"] as const)(
+    "is not made a second time at %s, however often the list lies",
+    async (key) => {
+      const world = await startWith(providerIds[key]);
+      const state = await createStore().open();
+      await run(world, crew("p0", "p1"), state);
+      const before = controlOf(world, key).groups();
+      hideGroups(world, key);
+      const report = await run(world, crew("p0", "p2"), state);
+      expect(report.status).not.toBe("converged");
+      expect(report.providers[0]?.problems).toEqual([
+        {
+          group: "Crew",
+          message: `the list of groups does not show "Crew" (${groupIdOf(world, key)}), which was ours and is there when asked for by itself: the list was not whole, so nothing is done; run again`,
+        },
+      ]);
+      expect(controlOf(world, key).groups()).toEqual(before);
+      world.sandbox.clearFaults();
+      expect((await run(world, crew("p0", "p1"), state)).status).toBe("converged");
+    },
+  );
+
+  it("is made anew once it is truly gone", async () => {
+    const world = await startWith("docspace");
+    const state = await createStore().open();
+    await run(world, crew("p0", "p1"), state);
+    const control = controlOf(world, "docs");
+    control.deleteGroup(groupIdOf(world, "docs"));
+    expect((await run(world, crew("p0", "p1"), state)).status).toBe("converged");
+    expect(trueMembers(world, "docs", "Crew")).toEqual(["p0", "p1"]);
+  });
+
+  it("is known by what the spec calls it now", async () => {
+    const world = await startWith("docspace");
+    const state = await createStore().open();
+    const { runId } = await run(world, crew("p0"), state);
+    const { spec, ...options } = await optionsFor(world, crew("p0"), state, {});
+    const targets = spec.targets.map((target) => ({ ...target, group: "team" }));
+    await reconcile({ ...options, spec: { ...spec, targets } });
+    expect(await state.managedGroups(await scopeOf(state, { runId }, "docs"))).toEqual([
+      { groupId: groupIdOf(world, "docs").toLowerCase(), group: "team", origin: "created" },
+    ]);
+  });
+});
+
 describe("mode owned", () => {
   const owned = (...members: readonly string[]): SpecWish => ({ ...crew(...members), mode: "owned", adopt: true });
 

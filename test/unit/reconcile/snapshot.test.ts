@@ -222,4 +222,48 @@ describe("reading", () => {
   it.each(["unauthenticated", "rate-limited", "cancelled"] as const)("%s at one group concerns all", async (code) => {
     await expect(read([group("crew"), group("new")], failing(code))).rejects.toMatchObject({ code });
   });
+
+  describe("what was ours and is not listed", () => {
+    const remembered = new Map([["crew", ["id-crew"]]]);
+    const blind = (lab: MemoryProvider): MemoryProvider => ({
+      ...lab,
+      listGroups: async () => ({ groups: [], evidence: evidence() }),
+    });
+    const recalling = (target: Parameters<typeof group>, from: GroupProvider) =>
+      readTargets([group(...target)], from, createCallContext(), undefined, undefined, remembered);
+
+    it.each([false, true])(
+      "is no ground to make or to forget it, while it answers by itself (absent: %s)",
+      async (absent) => {
+        const message =
+          'the list of groups does not show "crew" (id-crew), which was ours and is there when asked for by itself: the list was not whole, so nothing is done; run again';
+        await expect(recalling(["crew", { absent }], blind(provider()))).resolves.toMatchObject([
+          { state: "problem", message },
+        ]);
+      },
+    );
+
+    it("is absent when the service says so", async () => {
+      await expect(recalling(["crew"], blind(failing("not-found")))).resolves.toMatchObject([{ state: "absent" }]);
+    });
+
+    it("is not absent while that cannot be read", async () => {
+      const message =
+        "the list of groups does not show id-crew, which was ours, and whether it is gone could not be read: No.";
+      await expect(recalling(["crew"], blind(failing("forbidden")))).resolves.toMatchObject([
+        { state: "problem", message },
+      ]);
+      await expect(recalling(["crew"], blind(failing("unauthenticated")))).rejects.toMatchObject({
+        code: "unauthenticated",
+      });
+    });
+
+    it("costs nothing where the list shows the group, by whatever name, and where nothing is remembered", async () => {
+      const lab = provider();
+      await expect(recalling(["crew", { name: "Crew" }], lab)).resolves.toMatchObject([{ state: "absent" }]);
+      await expect(recalling(["deck"], blind(lab))).resolves.toMatchObject([{ state: "absent" }]);
+      await expect(read([group("crew")], blind(lab))).resolves.toMatchObject([{ state: "absent" }]);
+      expect(lab.control.calls.filter(({ operation }) => operation === "readGroup")).toEqual([]);
+    });
+  });
 });
