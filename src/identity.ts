@@ -6,9 +6,9 @@
  * someone could cost another person their access.
  */
 import { chunk, groupBy } from "./collections.js";
-import { GroupSyncError } from "./errors.js";
+import { type ErrorCode, GroupSyncError } from "./errors.js";
 import type { Account, Person, ProviderId, Unresolved } from "./model.js";
-import type { AccountKey, CallContext, GroupProvider } from "./provider.js";
+import type { AccountFinding, AccountKey, CallContext, GroupProvider } from "./provider.js";
 
 /** How a person stands at a provider. */
 export type Resolution =
@@ -32,7 +32,10 @@ export interface Identities {
   readonly addressesOf: ReadonlyMap<string, readonly string[]>;
 }
 
-/** Looks up each person once, in as few questions as the provider allows. Throws when a look-up fails: an error is never absence. */
+/**
+ * Looks up each person once, in as few questions as the provider allows. An error is never absence: whose look-up alone
+ * fails is unresolved, and what may concern everybody (no connection, no rights for anyone) is thrown.
+ */
 export async function resolvePeople(
   people: readonly Person[],
   provider: GroupProvider,
@@ -73,13 +76,17 @@ export async function resolvePeople(
       asked.map(({ address }) => ({ by: "email", value: address })),
       provider,
       context,
+      hasFound(resolutions),
     );
     asked.forEach(({ person, address }, index) => {
-      const resolution = judge(answers[index] ?? [], address);
-      const better = resolution.state !== "missing" || !resolutions.has(person.id);
+      const answer = answers[index] ?? [];
+      const resolution = judge(answer, address);
+      const better = isFailure(answer) || resolution.state !== "missing" || !resolutions.has(person.id);
       if (better) resolutions.set(person.id, resolution);
     });
+    // Whom an address may have led to nobody knows: the next one could lead to somebody else.
     open = asked
+      .filter((_, index) => !isFailure(answers[index]))
       .map(({ person }) => person)
       .filter((person) => resolutions.get(person.id)?.state === "missing" && addressesOf(person).length > round + 1);
   }
@@ -90,7 +97,7 @@ export async function resolvePeople(
     : confirmPins(identities, pinned, provider, context);
 }
 
-/** Asks the provider whether pinned accounts exist; those that do not become unresolved. */
+/** Asks the provider whether pinned accounts exist; those that do not, or of whom that cannot be read, become unresolved. */
 export async function confirmPins(
   identities: Identities,
   persons: readonly string[],
@@ -106,35 +113,53 @@ export async function confirmPins(
     pinned.map(({ id }) => ({ by: "id", value: id })),
     provider,
     context,
+    hasFound(identities.resolutions),
   );
   const resolutions = new Map(identities.resolutions);
   pinned.forEach(({ person, id }, index) => {
-    const resolution = judge(answers[index] ?? [], id);
-    resolutions.set(
-      person,
-      resolution.state === "found"
-        ? { ...resolution, pinned: true }
-        : resolution.state === "missing"
-          ? { state: "missing", reason: `the pinned account ${id} does not exist there` }
-          : resolution,
-    );
+    const answer = answers[index] ?? [];
+    const resolution = judge(answer, id);
+    if (resolution.state === "found") resolutions.set(person, { ...resolution, pinned: true });
+    else if (resolution.state !== "missing") resolutions.set(person, resolution);
+    else if (isFailure(answer)) {
+      resolutions.set(person, { ...resolution, candidates: [{ id, status: "active", eligible: false }] });
+    } else resolutions.set(person, { state: "missing", reason: `the pinned account ${id} does not exist there` });
   });
   return indexed(identities.provider, resolutions, identities.addressesOf);
 }
 
-/** Accounts by id; undefined: there is no such account. Empty where accounts cannot be looked up by id. */
+/**
+ * Accounts by id; undefined: there is no such account, or its look-up failed; then `failed` says why. Empty where
+ * accounts cannot be looked up by id.
+ */
 export async function lookUpAccounts(
   ids: readonly string[],
   provider: GroupProvider,
   context: CallContext,
-): Promise<ReadonlyMap<string, Account | undefined>> {
-  if (ids.length === 0 || !provider.capabilities.lookup.by.value.includes("id")) return new Map();
+): Promise<{
+  readonly accounts: ReadonlyMap<string, Account | undefined>;
+  readonly failed: ReadonlyMap<string, string>;
+}> {
+  if (ids.length === 0 || !provider.capabilities.lookup.by.value.includes("id")) {
+    return { accounts: new Map(), failed: new Map() };
+  }
   const answers = await findAll(
     ids.map((value) => ({ by: "id", value })),
     provider,
     context,
+    true,
   );
-  return new Map(ids.map((id, index) => [id, answers[index]?.find((account) => account.id === id)]));
+  const accountOfId = (id: string, answer: Answer = []) =>
+    isFailure(answer) ? undefined : answer.find((account) => account.id === id);
+  return {
+    accounts: new Map(ids.map((id, index) => [id, accountOfId(id, answers[index])])),
+    failed: new Map(
+      ids.flatMap((id, index) => {
+        const answer = answers[index];
+        return isFailure(answer) ? [[id, describeFailure(answer)] as const] : [];
+      }),
+    ),
+  };
 }
 
 /**
@@ -180,28 +205,81 @@ function addressesOf(person: Person): readonly string[] {
   return [...spellings.values()];
 }
 
-/** The accounts of each key. The same question is asked once, in as few calls as the provider allows. */
+/** What came of one key: accounts, or why that alone could not be answered. */
+type Answer = readonly Account[] | GroupSyncError;
+
+function isFailure(answer: Answer | undefined): answer is GroupSyncError {
+  return answer instanceof GroupSyncError;
+}
+
+function describeFailure({ message }: GroupSyncError): string {
+  return `the look-up failed: ${message}`;
+}
+
+/** Errors that may be about one of several keys. All others concern every question. */
+const ABOUT_ONE: readonly ErrorCode[] = ["refused", "bad-answer", "too-large", "forbidden", "not-found"];
+/** Questions are split this often in one go, and less while nothing at all is answered. What is left then has failed. */
+const SPLITS = 100;
+const SPLITS_UNANSWERED = 16;
+
+/**
+ * The answer to each key. The same question is asked once, in as few calls as the provider allows; one that fails is
+ * split until the bad key stands alone. Throws what concerns all, and the first error when nothing is answered at all,
+ * unless look-ups are known to work there (`worksThere`).
+ */
 async function findAll(
   keys: readonly AccountKey[],
   provider: GroupProvider,
   context: CallContext,
-): Promise<readonly (readonly Account[])[]> {
+  worksThere: boolean,
+): Promise<readonly Answer[]> {
   const questions = [...new Map(keys.map((key) => [`${key.by} ${key.value}`, key])).values()];
+  let splits = 0;
+  let isAnswered = worksThere;
+  const askInParts = async (piece: readonly AccountKey[]): Promise<readonly (readonly [string, Answer])[]> => {
+    const answers = await ask(piece, provider, context);
+    if (!(answers instanceof GroupSyncError)) {
+      isAnswered = true;
+      return answers;
+    }
+    if (piece.length === 1 || splits >= (isAnswered ? SPLITS : SPLITS_UNANSWERED)) {
+      return piece.map(({ by, value }) => [`${by} ${value}`, answers]);
+    }
+    splits++;
+    const halves = chunk(piece, Math.ceil(piece.length / 2));
+    return (await Promise.all(halves.map(askInParts))).flat();
+  };
   // The provider's own budget decides how many of these are under way at once.
   const answers = await Promise.all(
-    chunk(questions, provider.capabilities.lookup.keysPerCall.value).map((piece) => ask(piece, provider, context)),
+    chunk(questions, provider.capabilities.lookup.keysPerCall.value).map((piece) => askInParts(piece)),
   );
   const found = new Map(answers.flat());
+  const [first] = found.values();
+  if (!isAnswered && isFailure(first)) throw first;
   return keys.map(({ by, value }) => found.get(`${by} ${value}`) ?? []);
 }
 
-/** Answers that do not fit the questions would hand one person's account to another. */
+/** Whether a look-up has found anybody yet. */
+function hasFound(resolutions: ReadonlyMap<string, Resolution>): boolean {
+  return [...resolutions.values()].some((each) => each.state === "found" && !each.pinned);
+}
+
+/**
+ * One question. Returned: an error that may be about one of the keys. Thrown: any other; and answers that do not fit the
+ * questions, which would hand one person's account to another.
+ */
 async function ask(
   keys: readonly AccountKey[],
   provider: GroupProvider,
   context: CallContext,
-): Promise<readonly (readonly [string, readonly Account[]])[]> {
-  const findings = await provider.findAccounts(keys, context);
+): Promise<readonly (readonly [string, readonly Account[]])[] | GroupSyncError> {
+  let findings: readonly AccountFinding[];
+  try {
+    findings = await provider.findAccounts(keys, context);
+  } catch (error) {
+    if (error instanceof GroupSyncError && ABOUT_ONE.includes(error.code)) return error;
+    throw error;
+  }
   return keys.map(({ by, value }, index) => {
     const finding = findings[index];
     const fits = finding?.key.by === by && normalizeEmail(finding.key.value) === normalizeEmail(value);
@@ -216,7 +294,8 @@ async function ask(
   });
 }
 
-function judge(accounts: readonly Account[], key: string): Resolution {
+function judge(accounts: Answer, key: string): Resolution {
+  if (isFailure(accounts)) return { state: "missing", reason: describeFailure(accounts) };
   const alive = [
     ...new Map(
       accounts.filter(({ status }) => status !== "deleted").map((account) => [account.id, account] as const),

@@ -60,7 +60,7 @@ export interface WorksheetOptions {
   readonly context?: CallContext;
 }
 
-/** Matches everyone of the source with an account of the target. Reads only. Throws when a look-up fails. */
+/** Matches everyone of the source with an account of the target. Reads only. Throws when look-ups fail. */
 export async function createWorksheet(options: WorksheetOptions): Promise<Worksheet> {
   const { source, to, decided } = options;
   const context = options.context ?? createCallContext();

@@ -520,7 +520,8 @@ async function draftProvider(
       readings = sure;
       diffs = compare();
     }
-    const holders = await lookUpAccounts(holdersToConfirm(diffs), provider, context);
+    const { accounts: holders, failed } = await lookUpAccounts(holdersToConfirm(diffs), provider, context);
+    diffs = diffs.map((diff) => doubtHolders(diff, failed));
     if (state && run.lease && isIncremental) await rememberVerified(state, scope, diffs, wishOf, run.now());
     const notes = [
       ...notePins(identities, spec.people, addressesIn(readings)),
@@ -673,6 +674,18 @@ function holdersToConfirm(diffs: readonly TargetDiff[]): readonly string[] {
         ),
   );
   return [...new Set(holders.map(({ account }) => account))];
+}
+
+/** Who holds a role and could not be looked up may be protected, or the last one of use: then nobody loses anything there. */
+function doubtHolders(diff: TargetDiff, failed: ReadonlyMap<string, string>): TargetDiff {
+  const { reading } = diff;
+  if (failed.size === 0 || reading.state !== "found") return diff;
+  const { snapshot } = reading;
+  const holder = snapshot.members.find(({ account, direct }) => !direct && failed.has(account));
+  if (!holder) return diff;
+  const because = `of ${holder.account}, who is ${holder.role} there, ${failed.get(holder.account)}`;
+  const evidence = { ...snapshot.evidence, complete: false, because };
+  return { ...diff, reading: { ...reading, snapshot: { ...snapshot, evidence } } };
 }
 
 function planProvider(

@@ -124,6 +124,29 @@ describe.each(providerKeys)("%s", (provider) => {
   );
 });
 
+it("a look-up that fails for one person holds the removals of that person's groups, and nothing else", async () => {
+  const world = await startWorld({ seed, services: ["docspace"] });
+  try {
+    world.sandbox.addFault({ kind: "html", status: 400, path: "p8%40example.org", times: 0 });
+    const guards = { maxRemovals: { count: 1000, percent: 100 } };
+    const groups = [
+      { name: "Alpha", members: ["p0", "p1", "p2", "p3", "p4", "p7"] },
+      { name: "Beta", members: ["p4", "p5", "p6", "p8", "p9"] },
+    ];
+    const report = await reconcile({ ...(await specFor(world, { groups, guards })), verifyMs: 1_000 });
+    expect(world.sandbox.log.some(({ path, status }) => path.includes("/people") && status === 400)).toBe(true);
+    const [docs] = report.providers;
+    expect(docs?.error).toBeUndefined();
+    expect(docs?.unresolved).toMatchObject([{ person: "p8", state: "missing", groups: ["Beta"] }]);
+    expect(docs?.unresolved[0]?.reason).toMatch(/^the look-up failed: /);
+    expect(trueMembers(world, "docs", "Alpha")).toEqual(["p0", "p1", "p2", "p3", "p4", "p7"]);
+    expect(trueMembers(world, "docs", "Beta")).toEqual(["p4", "p5", "p6", "p7", "p8", "p9"]);
+    expect(exitCodeOfReport(report)).not.toBe(0);
+  } finally {
+    await world.close();
+  }
+});
+
 /** Whoever was a member and is wanted is still there; nobody but the unwanted has gone. */
 function expectNoWrongRemoval(world: World, provider: ProviderKey, fault: Fault): void {
   const removedByOthers = fault.kind === "edit" && fault.edit.action === "remove-member" ? [fault.edit.person] : [];

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { GroupSyncError } from "../../src/errors.js";
+import { type ErrorCode, GroupSyncError } from "../../src/errors.js";
 import {
   confirmPins,
   type Identities,
@@ -344,6 +344,95 @@ describe("questions", () => {
   });
 });
 
+/** As the directory, but questions that name one of these fail. */
+function refusing(lab: Directory, ...bad: readonly string[]): Directory {
+  return refusingWith(lab, "refused", bad);
+}
+
+function refusingWith(lab: Directory, code: ErrorCode, bad: readonly string[]): Directory {
+  return {
+    ...lab,
+    findAccounts: async (keys, context) => {
+      const found = await lab.findAccounts(keys, context);
+      const one = keys.find(({ value }) => bad.includes(value));
+      if (one) throw new GroupSyncError(code, `Not ${one.value}.`);
+      return found;
+    },
+  };
+}
+
+describe("a look-up that fails for one person", () => {
+  const crowd = (count: number) => Array.from({ length: count }, (_, index) => person(`p${index}`));
+  const addressOf = ({ email = "" }: Person) => email;
+
+  it.each(["refused", "bad-answer", "too-large", "forbidden", "not-found"] as const)(
+    "leaves that person unresolved and nobody else: %s",
+    async (code) => {
+      const people = crowd(100);
+      const lab = directory(people.map((each) => ({ id: `@${each.id}`, email: addressOf(each) })));
+      const identities = await resolve(people, refusingWith(lab, code, ["p37@example.org"]));
+      expect(told(identities)).toEqual(
+        people.map(({ id }) =>
+          id === "p37" ? "p37 missing: the look-up failed: Not p37@example.org." : `${id} found @${id}`,
+        ),
+      );
+      // The whole, and two halves at each step.
+      expect(lab.questions.length).toBeLessThanOrEqual(1 + 2 * 7);
+    },
+  );
+
+  it.each(["unavailable", "network", "timeout", "rate-limited", "unauthenticated", "cancelled", "internal"] as const)(
+    "is thrown where it may concern everybody: %s",
+    async (code) => {
+      const people = crowd(4);
+      const lab = directory(people.map((each) => ({ email: addressOf(each) })));
+      await expect(resolve(people, refusingWith(lab, code, ["p1@example.org"]))).rejects.toMatchObject({ code });
+      expect(lab.questions).toHaveLength(1);
+    },
+  );
+
+  it("is thrown where nobody at all can be looked up, after few calls", async () => {
+    for (const [keysPerCall, most] of [
+      [100, 1 + 2 * 16],
+      [1, 100],
+    ] as const) {
+      const lab = directory([], { keysPerCall: fact(keysPerCall) });
+      const all = refusing(lab, ...crowd(100).map(addressOf));
+      await expect(resolve(crowd(100), all)).rejects.toMatchObject({ code: "refused", message: "Not p0@example.org." });
+      expect(lab.questions.length).toBeLessThanOrEqual(most);
+    }
+  });
+
+  it("is never followed by a question about an alias, which may be somebody else's", async () => {
+    const lab = directory([{ email: "grace@example.org" }, { email: "old@example.org" }]);
+    const people = [person("ada", { aliases: ["old@example.org"] }), person("grace")];
+    expect(told(await resolve(people, refusing(lab, "ada@example.org")))).toEqual([
+      "ada missing: the look-up failed: Not ada@example.org.",
+      "grace found id-0",
+    ]);
+  });
+
+  it("of an alias is told as such", async () => {
+    const lab = directory([{ email: "grace@example.org" }]);
+    const people = [person("ada", { aliases: ["old@example.org"] }), person("grace")];
+    expect(told(await resolve(people, refusing(lab, "old@example.org")))[0]).toBe(
+      "ada missing: the look-up failed: Not old@example.org.",
+    );
+  });
+
+  it("leaves a pin in doubt: nothing is given to the account, and nothing taken from it", async () => {
+    const lab = directory([{ id: "a" }, { id: "b" }]);
+    const people = ["a", "b"].map((id) => person(id, { accounts: { lab: id } }));
+    const { resolutions } = await confirm(await resolve(people, lab), ["a", "b"], refusing(lab, "a"));
+    expect(resolutions.get("a")).toMatchObject({
+      state: "missing",
+      reason: "the look-up failed: Not a.",
+      candidates: [{ id: "a" }],
+    });
+    expect(resolutions.get("b")).toMatchObject({ state: "found" });
+  });
+});
+
 describe("pins are checked against the address", () => {
   const people = {
     ada: person("ada", { accounts: { lab: "a1" }, email: "Ada@Example.org", aliases: ["lovelace@example.org"] }),
@@ -378,13 +467,25 @@ describe("pins are checked against the address", () => {
 describe("accounts by id", () => {
   it("are looked up in as few questions as there are, and are undefined when there is none", async () => {
     const provider = createMemoryProvider({ id: "lab", people: [{ id: "a", email: "a@example.org" }, { id: "b" }] });
-    const found = await lookUpAccounts(["a", "b", "c"], provider, createCallContext());
+    const { accounts: found, failed } = await lookUpAccounts(["a", "b", "c"], provider, createCallContext());
     expect([...found].map(([id, account]) => [id, account?.email])).toEqual([
       ["a", "a@example.org"],
       ["b", undefined],
       ["c", undefined],
     ]);
     expect([...found.values()].map((account) => account?.status)).toEqual(["active", "active", undefined]);
-    expect(await lookUpAccounts([], provider, createCallContext())).toEqual(new Map());
+    expect(failed).toEqual(new Map());
+    expect(await lookUpAccounts([], provider, createCallContext())).toEqual({ accounts: new Map(), failed: new Map() });
+  });
+
+  it("of which one cannot be looked up are no less known, and that one is of no use", async () => {
+    const lab = directory([{ id: "a" }, { id: "b" }]);
+    const { accounts, failed } = await lookUpAccounts(["a", "b"], refusing(lab, "a"), createCallContext());
+    expect([...accounts].map(([id, account]) => [id, account?.status])).toEqual([
+      ["a", undefined],
+      ["b", "active"],
+    ]);
+    expect(failed).toEqual(new Map([["a", "the look-up failed: Not a."]]));
+    expect((await lookUpAccounts(["a"], refusing(lab, "a"), createCallContext())).failed.size).toBe(1);
   });
 });

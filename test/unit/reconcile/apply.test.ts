@@ -75,6 +75,28 @@ describe("an owner", () => {
   });
 });
 
+it("nobody leaves a group while an owner by role alone, who may be protected, cannot be looked up", async () => {
+  const members = [
+    "p2",
+    "p3",
+    { account: "p0", role: "owner" },
+    { account: "p1", role: "owner", direct: false },
+  ] as const;
+  const provider: MemoryProvider = {
+    ...lab({ groups: [{ id: "g", name: "crew", members }] }),
+    findAccounts: async () => {
+      throw new GroupSyncError("refused", "No.");
+    },
+  };
+  const report = await run(provider, [
+    group("crew", { members: ["p2"], owners: ["p1"], guards: { ...noLimits, minOwners: 1 } }),
+  ]);
+  expect(linesOf(report).toSorted()).toEqual(["member.remove p0 held", "member.remove p3 held"]);
+  const [first] = report.providers[0]?.outcomes ?? [];
+  expect(first?.guard).toBe("incomplete-reading");
+  expect(JSON.stringify(first)).toContain("of p1, who is owner there, the look-up failed: No.");
+});
+
 describe("a batch that is refused", () => {
   it("is split until the bad one stands alone, and everybody else goes through", async () => {
     const provider = lab({
