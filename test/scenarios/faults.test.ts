@@ -45,6 +45,8 @@ const former: Readonly<Record<string, readonly string[]>> = {
   Delta: [],
 };
 
+const noLimits = { maxRemovals: { count: 1_000, percent: 100 } };
+
 type BareOf<F> = F extends Fault ? Omit<F, "service" | "when"> : never;
 type Bare = BareOf<Fault>;
 const faults: readonly (readonly [string, Bare])[] = [
@@ -146,6 +148,42 @@ it("a look-up that fails for one person holds the removals of that person's grou
     await world.close();
   }
 });
+
+/** How many lists are told before all others are empty: groups are seen then, and nobody in them. */
+const told: Readonly<Record<ProviderKey, readonly number[]>> = {
+  faces: [0, 1, 2, 3],
+  // The record of a group holds its members; whoever was seen before may go.
+  lab: [0, 1],
+  docs: [0, 1, 2, 3],
+  calls: [0, 1, 2, 3],
+};
+it.concurrent.each(providerKeys.flatMap((key) => told[key].map((skip) => [key, skip] as const)))(
+  "nothing is taken from anybody at %s when every list after the first %i is empty, with totals of zero",
+  async (provider, skip) => {
+    const service = providerIds[provider];
+    const world = await startWorld({ seed, services: [service] });
+    try {
+      const { control } = world.sandbox.services[service];
+      const before = control.groups();
+      const fault: Fault = { kind: "empty-page", totals: "too", times: 0, when: "read", skip, service };
+      const id = world.sandbox.addFault(fault);
+      const { spec, providers } = await specFor(world, { ...wish, guards: noLimits });
+      const report = await reconcile({ spec, providers, verifyMs: 300 });
+      expect(world.sandbox.faults().find((each) => each.id === id)?.struck).toBeGreaterThan(1);
+      expect(report.status).not.toBe("converged");
+      const after = new Map(control.groups().map((group) => [group.id, group]));
+      const lost = before.flatMap(({ id: groupId, name, members }) =>
+        members
+          .filter(({ account }) => !after.get(groupId)?.members.some((member) => member.account === account))
+          .map(({ account }) => `${name} - ${account}`),
+      );
+      expect(lost).toEqual([]);
+    } finally {
+      await world.close();
+    }
+  },
+  60_000,
+);
 
 /** Whoever was a member and is wanted is still there; nobody but the unwanted has gone. */
 function expectNoWrongRemoval(world: World, provider: ProviderKey, fault: Fault): void {
