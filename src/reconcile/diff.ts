@@ -39,6 +39,7 @@ export function diffTarget(
     if (reading.state !== "found") return nothing;
     return {
       ...nothing,
+      unresolved: resolveDesired(target, identities, capabilities, today).unresolved,
       changes: [deleteChange(target, reading.snapshot, "the spec says that this group should not exist", isOurs)],
     };
   }

@@ -139,6 +139,15 @@ function pending(ledger: Ledger, is: (change: Change) => boolean): readonly Chan
   return ledger.diff.changes.filter((change) => is(change) && !ledger.held.has(change));
 }
 
+/** What is pending and takes something from certain accounts; a deletion takes from every member of the group. */
+function lossesOf(ledger: Ledger, isMeant: (account: string) => boolean): readonly Change[] {
+  return pending(ledger, isLossOrDelete).filter((change) =>
+    change.type === "group.delete"
+      ? ledger.members.some(({ account }) => isMeant(account))
+      : change.account !== undefined && isMeant(change.account),
+  );
+}
+
 /** Holds changes that are still {@link pending}. */
 function hold(
   ledger: Ledger,
@@ -219,16 +228,13 @@ function guardTarget(ledger: Ledger, provider: ProviderDiff, options: GuardOptio
   if (doubtful.length > 0) {
     hold(
       ledger,
-      pending(ledger, isLoss),
+      pending(ledger, isLossOrDelete),
       "unresolved-person",
       options,
       `${listed(doubtful)} could not be found there, so it is not certain who the others are. Pin the account, or say accounts.${provider.provider}: null.`,
     );
   }
-  const own = pending(
-    ledger,
-    (change) => isLoss(change) && change.account !== undefined && change.account === provider.ownAccount,
-  );
+  const own = lossesOf(ledger, (account) => account === provider.ownAccount);
   hold(ledger, own, "own-account", options, "This is the account that group-sync itself acts as.");
 
   guardProtected(ledger, provider, options);
@@ -267,14 +273,8 @@ export function isOurs(
 }
 
 function guardProtected(ledger: Ledger, provider: ProviderDiff, options: GuardOptions): void {
-  const losses = pending(ledger, isLossOrDelete);
-  if (losses.length === 0 || ledger.diff.target.guards.protect.length === 0) return;
-  const isProtected = protection(ledger, provider, options.people);
-  const shielded = losses.filter((change) =>
-    change.type === "group.delete"
-      ? ledger.members.some(({ account }) => isProtected(account))
-      : isProtected(change.account ?? ""),
-  );
+  if (ledger.diff.target.guards.protect.length === 0 || pending(ledger, isLossOrDelete).length === 0) return;
+  const shielded = lossesOf(ledger, protection(ledger, provider, options.people));
   hold(ledger, shielded, "protected-person", options, "Protected by guards.protect.");
 }
 

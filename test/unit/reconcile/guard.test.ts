@@ -17,7 +17,7 @@ import {
   person,
   type Scene,
 } from "./builders.js";
-import { limits, names, scenes, shrink } from "./guard-scenes.js";
+import { justUnder, limits, names, scenes, shrink } from "./guard-scenes.js";
 
 const guardsOf = (scene: Scene) => [...new Set(compare(scene).held.map(({ guard }) => guard))];
 const capabilities = { ...everything, invitations: fact(true) };
@@ -36,6 +36,12 @@ describe.each(GUARDS.map((guard) => [guard, scenes[guard]] as const))("%s", (gua
       const how = /--allow \S+/.exec(change.reason)?.[0];
       expect(how).toBe(liftable ? `--allow ${guard}:${change.group}.` : undefined);
     }
+  });
+
+  it("holds nothing of what stays just under it", () => {
+    const under = compare(justUnder[guard]);
+    expect(under.held).toEqual([]);
+    expect(under.lines.length).toBeGreaterThan(0);
   });
 
   it(`is ${liftable ? "" : "not "}lifted for one group, and everywhere`, () => {
@@ -586,6 +592,38 @@ describe("order and interplay", () => {
     ).toEqual(["incomplete-reading"]);
     expect(guardsOf({ ...scene, removals: false, allow: ["group-delete", "adoption"] })).toEqual(["no-removals"]);
     expect(compare({ ...scene, allow: ["group-delete", "adoption"] }).lines).toEqual(["crew delete"]);
+  });
+
+  describe("a deletion takes from everybody who is in the group", () => {
+    const deletion = (members: readonly string[], more: Partial<Scene> = {}): Scene => ({
+      wanted: [group("crew", { absent: true, members })],
+      there: [actual("crew", ["ada", "eve"])],
+      allow: ["group-delete"],
+      ...more,
+    });
+
+    it("own-account: it is held where our own account is in the group, and goes where it is not", () => {
+      const scene = deletion([], { ownAccount: "@eve" });
+      expect(compare(scene).heldLines).toEqual(["own-account: crew delete"]);
+      expect(compare({ ...scene, allow: ["group-delete", "own-account:crew"] }).lines).toEqual(["crew delete"]);
+      expect(compare({ ...scene, ownAccount: "@kim" }).lines).toEqual(["crew delete"]);
+      expect(compare(deletion([])).lines).toEqual(["crew delete"]);
+    });
+
+    it("unresolved-person: it is held where the group wants someone who could not be found, and goes where all were", () => {
+      const scene = deletion(["ada", "grace"], { resolutions: { grace: missing } });
+      expect(compare(scene).heldLines).toEqual(["unresolved-person: crew delete"]);
+      expect(compare({ ...scene, allow: ["group-delete", "unresolved-person"] }).lines).toEqual(["crew delete"]);
+      expect(compare({ ...scene, resolutions: { grace: disabled("grace") } }).lines).toEqual(["crew delete"]);
+      expect(compare({ ...scene, resolutions: {} }).lines).toEqual(["crew delete"]);
+    });
+
+    it("protected-person: it is held where one of them is in the group, and goes where none is", () => {
+      const guarding = (protect: readonly string[]) =>
+        deletion([], { wanted: [group("crew", { absent: true, guards: { ...noLimits, protect } })] });
+      expect(compare(guarding(["eve@*"])).heldLines).toEqual(["protected-person: crew delete"]);
+      expect(compare(guarding(["kim@*"])).lines).toEqual(["crew delete"]);
+    });
   });
 
   it("a group that is pinned, or said to be adopted, is adopted", () => {
