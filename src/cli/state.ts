@@ -42,6 +42,23 @@ export async function withState<T>(
 }
 
 /**
+ * As {@link withState}, for commands that only look. Where nothing is remembered yet, they see what the first run will
+ * see, a memory in which nothing is ours, and none is made.
+ */
+export function withStateToRead<T>(
+  spec: Spec,
+  session: Session,
+  act: (state: State | undefined) => Promise<T>,
+): Promise<T> {
+  const flags: StateFlags = session.flags;
+  return withState(spec, session, { create: false }, async (state) => {
+    if (state || flags.state === false) return act(state);
+    const { createMemoryState } = await import("../state/memory.js");
+    return act(createMemoryState());
+  });
+}
+
+/**
  * The last runs, for the chart of a page. None where nothing is remembered, or where that fails: a plan or a report is
  * worth more than its chart.
  */

@@ -225,6 +225,27 @@ describe("plan", () => {
     ]);
   });
 
+  it("shows the first run in mode owned, where nothing is remembered yet, and leaves no state behind", async () => {
+    const fresh = createFolder();
+    const shown = (...args: string[]) => run([...args, "--provider", "faces"], { cwd: fresh.path, env });
+    const owned = quickSpec(sandbox, (spec) => Object.assign(spec, { mode: "owned" }));
+    fresh.write("group-sync.yaml", owned);
+    const [text, machine, saved, without] = await Promise.all([
+      shown("plan"),
+      shown("plan", "--json"),
+      shown("plan", "--out", "plan.json"),
+      shown("plan", "--no-state"),
+    ]);
+    expect([text.code, machine.code, saved.code]).toEqual([2, 2, 2]);
+    // Nobody who is there was added from here.
+    expect(json(machine)).toMatchObject({ summary: { remove: 0, add: expect.any(Number) } });
+    expect(existsSync(fresh.at("plan.json"))).toBe(true);
+    expect(existsSync(fresh.at(".group-sync"))).toBe(false);
+    expect(without).toMatchObject({ code: 1, stdout: "" });
+    expect(without.stderr).toContain("This needs state, and none was given.");
+    fresh.remove();
+  });
+
   it("proposes the next step for the very spec", async () => {
     folder.write("second.yaml", folder.read("group-sync.yaml"));
     const ran = await here("plan", "-c", "second.yaml", "--group", "on-call", "--out", "plan.json");

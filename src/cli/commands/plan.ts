@@ -9,7 +9,7 @@ import { mustBeWritable, writeText } from "../files.js";
 import { planOptions, readSpec } from "../inputs.js";
 import { type CommonFlags, configFlag, type Session } from "../session.js";
 import type { RunRecord } from "../../state/state.js";
-import { readHistory, type StateFlags, withState } from "../state.js";
+import { readHistory, type StateFlags, withStateToRead } from "../state.js";
 
 /** Flags of `plan`. */
 export interface PlanFlags extends StateFlags {
@@ -21,7 +21,7 @@ export interface PlanFlags extends StateFlags {
 export async function runPlan(session: Session, flags: PlanFlags): Promise<number> {
   await mustBeWritable(flags.out);
   const spec = await readSpec(session);
-  const { plan, history } = await withState(spec, session, { create: false }, async (state) => ({
+  const { plan, history } = await withStateToRead(spec, session, async (state) => ({
     plan: await createPlan({ ...planOptions(session, spec), ...(state && { state }) }),
     history: await readHistory(state),
   }));
