@@ -148,6 +148,23 @@ function lossesOf(ledger: Ledger, isMeant: (account: string) => boolean): readon
   );
 }
 
+/** Whom changes take something from, each once. */
+function accountsIn({ members }: Ledger, changes: readonly Change[]): readonly string[] {
+  return [
+    ...new Set(
+      changes.flatMap(({ type, account }) =>
+        type === "group.delete" ? members.map((member) => member.account) : account === undefined ? [] : [account],
+      ),
+    ),
+  ];
+}
+
+/** Members as a reader knows them. */
+function nameAll({ members, identities }: Ledger, accounts: readonly string[]): string {
+  const nameOf = new Map(members.map(({ account, name }) => [account, name]));
+  return listed(accounts.map((account) => identities.personOf.get(account) ?? nameOf.get(account) ?? account));
+}
+
 /** Holds changes that are still {@link pending}. */
 function hold(
   ledger: Ledger,
@@ -212,7 +229,7 @@ function guardTarget(ledger: Ledger, provider: ProviderDiff, options: GuardOptio
       pending(ledger, isLossOrDelete),
       "changed-scope",
       options,
-      `${provider.provider} was last read as ${former} and is read as somebody else now, so who is missing may only be out of sight.`,
+      `${provider.provider} was last read as ${former} and is read as ${evidence.readAs ?? "somebody else"} now, so who is missing may only be out of sight.`,
     );
   }
   if (!evidence.complete) {
@@ -235,7 +252,14 @@ function guardTarget(ledger: Ledger, provider: ProviderDiff, options: GuardOptio
     );
   }
   const own = lossesOf(ledger, (account) => account === provider.ownAccount);
-  hold(ledger, own, "own-account", options, "This is the account that group-sync itself acts as.");
+  if (own.length > 0)
+    hold(
+      ledger,
+      own,
+      "own-account",
+      options,
+      `${nameAll(ledger, [provider.ownAccount ?? ""])} is the account that group-sync itself acts as.`,
+    );
 
   guardProtected(ledger, provider, options);
 
@@ -274,8 +298,17 @@ export function isOurs(
 
 function guardProtected(ledger: Ledger, provider: ProviderDiff, options: GuardOptions): void {
   if (ledger.diff.target.guards.protect.length === 0 || pending(ledger, isLossOrDelete).length === 0) return;
-  const shielded = lossesOf(ledger, protection(ledger, provider, options.people));
-  hold(ledger, shielded, "protected-person", options, "Protected by guards.protect.");
+  const isProtected = protection(ledger, provider, options.people);
+  const shielded = lossesOf(ledger, isProtected);
+  if (shielded.length === 0) return;
+  const who = accountsIn(ledger, shielded).filter(isProtected);
+  hold(
+    ledger,
+    shielded,
+    "protected-person",
+    options,
+    `${nameAll(ledger, who)} ${who.length === 1 ? "is" : "are"} protected by guards.protect (${listed(ledger.diff.target.guards.protect)}).`,
+  );
 }
 
 function guardRoles(ledger: Ledger, { capabilities, holders: known }: ProviderDiff, options: GuardOptions): void {
@@ -345,8 +378,9 @@ function guardRoom(ledger: Ledger, { capabilities }: ProviderDiff, options: Guar
       .toSorted((left, right) => ((left.account ?? "") < (right.account ?? "") ? -1 : 1))
       .slice(Math.max(0, max - staying.length));
     if (staying.length === 0 || over.length === 0) continue;
-    const keepers = listed(
-      staying.map(({ account, name }) => ledger.identities.personOf.get(account) ?? name ?? account),
+    const keepers = nameAll(
+      ledger,
+      staying.map(({ account }) => account),
     );
     // A holder whose own loss is held does not lose the role by another way.
     const keeps = staying.flatMap(({ account }) =>

@@ -81,6 +81,8 @@ describe("messages say what was found, how much, and the limit", () => {
       "unresolved-person",
       "grace could not be found there, so it is not certain who the others are. Pin the account, or say accounts.lab: null.",
     ],
+    ["own-account", "@x1 is the account that group-sync itself acts as."],
+    ["protected-person", "@x1 is protected by guards.protect (x1@*)."],
     ["adoption", '"crew" was there before us and was found by its name alone'],
     ["role-loss", "Takes away the role manager without naming a successor."],
     ["last-owner", "Would leave 0 of 1 owners; guards.minOwners is 1."],
