@@ -2,6 +2,7 @@
  * Stands between the faults and each emulator and writes down what every request really changed, and what others
  * changed meanwhile. It looks at the true state alone, so nobody's report has to be believed.
  */
+import { ROLES } from "../../src/model.js";
 import { createBrainstemEmulator } from "../../src/sandbox/brainstem.js";
 import { createDocspaceEmulator } from "../../src/sandbox/docspace.js";
 import { purposeOf } from "../../src/sandbox/faults.js";
@@ -182,6 +183,8 @@ function compareGroup(was: TrueGroup, is: TrueGroup): readonly Change[] {
   for (const [account, { role, direct }] of before) {
     if (!after.has(account)) changes.push({ ...at, kind: "lost", account, from: role, direct });
   }
+  // All of this happened at one moment: what came is told before what went.
+  changes.sort((left, right) => weightOf(left) - weightOf(right));
   const rows = (group: TrueGroup, account: string) => group.invited.filter((each) => each === account).length;
   for (const account of new Set([...was.invited, ...is.invited])) {
     const difference = rows(is, account) - rows(was, account);
@@ -192,4 +195,10 @@ function compareGroup(was: TrueGroup, is: TrueGroup): readonly Change[] {
     for (let row = 0; row < changed; row++) changes.push({ ...at, kind, account });
   }
   return changes;
+}
+
+function weightOf({ kind, from, to }: Change): number {
+  if (kind === "lost") return 3;
+  if (kind !== "role") return kind === "gained" ? 1 : 0;
+  return ROLES.indexOf(to ?? "member") > ROLES.indexOf(from ?? "member") ? 1 : 2;
 }
