@@ -12,7 +12,13 @@ import type { AccountFinding, AccountKey, CallContext, GroupProvider } from "./p
 
 /** How a person stands at a provider. */
 export type Resolution =
-  | { readonly state: "found"; readonly account: Account; readonly pinned: boolean }
+  | {
+      readonly state: "found";
+      readonly account: Account;
+      readonly pinned: boolean;
+      /** The address that led to the account, as {@link normalizeEmail} writes it. Absent: it is pinned. */
+      readonly address?: string;
+    }
   /** `accounts.<provider>: null` in the spec: known to have none there. */
   | { readonly state: "none" }
   | {
@@ -82,7 +88,9 @@ export async function resolvePeople(
       const answer = answers[index] ?? [];
       const resolution = judge(answer, address);
       const better = isFailure(answer) || resolution.state !== "missing" || !resolutions.has(person.id);
-      if (better) resolutions.set(person.id, resolution);
+      if (resolution.state === "found") {
+        resolutions.set(person.id, { ...resolution, address: normalizeEmail(address) });
+      } else if (better) resolutions.set(person.id, resolution);
     });
     // Whom an address may have led to nobody knows: the next one could lead to somebody else.
     open = asked
@@ -95,6 +103,32 @@ export async function resolvePeople(
   return provider.capabilities.lookup.pinsAreKeys.value
     ? identities
     : confirmPins(identities, pinned, provider, context);
+}
+
+/** An account that a person had when last resolved, and the addresses that the spec gave them then. */
+export interface FormerAccount {
+  readonly account: string;
+  readonly addresses: readonly string[];
+}
+
+/**
+ * Whoever is found under an address that led to another account before may be somebody else, to whom the address was
+ * given: nothing is given to either account, and nothing taken, until the right one is pinned. An address that is new
+ * in the spec is believed. `former`: by person.
+ */
+export function distrustNewcomers(identities: Identities, former: ReadonlyMap<string, FormerAccount>): Identities {
+  const { provider, addressesOf: addresses } = identities;
+  const resolutions = new Map(identities.resolutions);
+  for (const [person, resolution] of identities.resolutions) {
+    const before = former.get(person);
+    if (!before || resolution.state !== "found" || resolution.address === undefined) continue;
+    const { account, address } = resolution;
+    if (account.id === before.account || !before.addresses.includes(address)) continue;
+    const reason = `was account ${before.account} before, and is account ${account.id} now under the same address; pin the right one: people.${person}.accounts.${provider}`;
+    const candidates = [account, { id: before.account, status: "active", eligible: false } as const];
+    resolutions.set(person, { state: "ambiguous", reason, candidates });
+  }
+  return indexed(provider, resolutions, addresses);
 }
 
 /** Asks the provider whether pinned accounts exist; those that do not, or of whom that cannot be read, become unresolved. */

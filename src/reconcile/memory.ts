@@ -23,7 +23,16 @@ import type {
   ProviderReport,
   Report,
 } from "../model.js";
-import type { InvitationRecord, JournalEntry, Lease, MembershipKey, Scope, State } from "../state/state.js";
+import type { FormerAccount, Identities } from "../identity.js";
+import type {
+  InvitationRecord,
+  JournalEntry,
+  KnownAccount,
+  Lease,
+  MembershipKey,
+  Scope,
+  State,
+} from "../state/state.js";
 import type { Book, Progress } from "./apply.js";
 import { buildReport, listOutcomes, listResidual } from "./report.js";
 import type { Recollection } from "./guard.js";
@@ -62,6 +71,29 @@ export async function recall(state: State, scope: Scope): Promise<ProviderMemory
     declined: (groupId, account) => gone.has(keyOf({ groupId, account })),
     invited: invitations.filter((each) => each.state === "pending"),
   };
+}
+
+/** Recalls which account each person had when last resolved. */
+export async function recallAccounts(state: State, scope: Scope): Promise<ReadonlyMap<string, FormerAccount>> {
+  return new Map((await state.knownAccounts(scope)).map((each) => [each.person, each]));
+}
+
+/** Writes down which account each person has, where that or their addresses are news. */
+export async function rememberAccounts(
+  state: State,
+  scope: Scope,
+  { resolutions, addressesOf }: Identities,
+  former: ReadonlyMap<string, FormerAccount>,
+): Promise<void> {
+  const found = [...resolutions].flatMap(([person, resolution]): readonly KnownAccount[] => {
+    if (resolution.state !== "found") return [];
+    return [{ person, account: resolution.account.id, addresses: addressesOf.get(person) ?? [] }];
+  });
+  const news = found.filter(({ person, account, addresses }) => {
+    const before = former.get(person);
+    return before?.account !== account || before.addresses.join("\n") !== addresses.join("\n");
+  });
+  if (news.length > 0) await state.rememberAccounts(scope, news);
 }
 
 /** Recalls which groups were ours, for those that a list does not show. */

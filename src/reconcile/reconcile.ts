@@ -11,7 +11,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { groupBy, renderCount } from "../collections.js";
 import { GroupSyncError, isGroupSyncError, summarizeError } from "../errors.js";
 import { endsEverything, readEach } from "../http/many.js";
-import { confirmPins, lookUpAccounts, normalizeId, notePins, resolvePeople } from "../identity.js";
+import { confirmPins, distrustNewcomers, lookUpAccounts, normalizeId, notePins, resolvePeople } from "../identity.js";
 import type {
   Change,
   ErrorSummary,
@@ -49,7 +49,9 @@ import {
   NO_MEMORY,
   type ProviderMemory,
   recall,
+  recallAccounts,
   recallIds,
+  rememberAccounts,
   rememberAnswers,
   rememberBroken,
   rememberLosses,
@@ -475,7 +477,9 @@ async function draftProvider(
     for (const { members } of targets) for (const { person } of members) wanted.add(person);
     const isProtected = createProtection(targets.flatMap(({ guards }) => guards.protect));
     const people = Object.values(spec.people).filter((person) => wanted.has(person.id) || isProtected(person));
+    const known = state ? await recallAccounts(state, scope) : undefined;
     let identities = await resolvePeople(people, provider, context);
+    if (known) identities = distrustNewcomers(identities, known);
 
     run.onEvent({ type: "phase", provider: id, phase: "read" });
     const isLate = (reading: TargetReading) =>
@@ -514,6 +518,7 @@ async function draftProvider(
       identities = await confirmPins(identities, doubtful, provider, context);
       diffs = compare();
     }
+    if (state && known && run.lease) await rememberAccounts(state, scope, identities, known);
     const changed = new Set(diffs.flatMap(({ changes }) => changes.map(({ groupId }) => groupId)));
     const sure = await confirmKinds(readings, changed, provider, context);
     if (sure !== readings) {

@@ -18,6 +18,7 @@ import type {
   ApprovalRecord,
   InvitationRecord,
   JournalEntry,
+  KnownAccount,
   Lease,
   ManagedGroup,
   MembershipKey,
@@ -85,6 +86,7 @@ export function createMemoryState(): State {
   const groups = createTable<ManagedGroup>(groupKey);
   const memberships = createTable<MembershipKey>(membershipKey);
   const invitations = createTable<InvitationRecord>(membershipKey);
+  const accounts = createTable<KnownAccount>(({ person }) => [person]);
   const runs = new Map<string, Run>();
   const verified = createTable<VerifiedGroup>(groupKey);
   const leases = new Map<string, LeaseRow>();
@@ -140,6 +142,9 @@ export function createMemoryState(): State {
     invitations: (scope) => attempt(() => invitations.list(scope)),
     rememberInvitations: (scope, rows) => attempt(() => invitations.put(scope, rows)),
     forgetInvitations: (scope, rows) => attempt(() => invitations.drop(scope, rows, membershipKey)),
+
+    knownAccounts: (scope) => attempt(() => accounts.list(scope)),
+    rememberAccounts: (scope, rows) => attempt(() => accounts.put(scope, rows)),
 
     beginRun: ({ runId, planId, startedAt }, plan) =>
       attempt(() => {

@@ -105,6 +105,12 @@ export interface Tables {
     readonly wish: string;
     readonly read_at: string;
   };
+  readonly group_sync_accounts: ScopeColumns & {
+    readonly person: string;
+    readonly account: string;
+    /** A JSON list. */
+    readonly addresses: string;
+  };
   readonly group_sync_quarantines: {
     readonly provider: string;
     readonly failures: number;
@@ -143,6 +149,7 @@ type Migration = (transaction: Transaction<Tables>, backend: Backend) => Promise
 const MIGRATIONS: readonly { readonly name: string; readonly up: Migration }[] = [
   { name: "runs, journal, groups, memberships, invitations, approvals", up: createFirstTables },
   { name: "leases, verified groups, quarantines", up: createTablesForManyRunners },
+  { name: "accounts of people", up: createTableOfAccounts },
 ];
 
 /** Rows in one statement: far below the 32,766 values of SQLite and the 65,535 of PostgreSQL. */
@@ -297,6 +304,18 @@ async function createTablesForManyRunners(transaction: Transaction<Tables>, { te
     .addColumn("failures", "integer", (column) => column.notNull())
     .addColumn("until", text, (column) => column.notNull())
     .addColumn("reason", text, (column) => column.notNull())
+    .execute();
+}
+
+async function createTableOfAccounts({ schema }: Transaction<Tables>, { textType: text }: Backend) {
+  await schema
+    .createTable("group_sync_accounts")
+    .addColumn("provider", text, (column) => column.notNull())
+    .addColumn("identity", text, (column) => column.notNull())
+    .addColumn("person", text, (column) => column.notNull())
+    .addColumn("account", text, (column) => column.notNull())
+    .addColumn("addresses", text, (column) => column.notNull())
+    .addPrimaryKeyConstraint("group_sync_accounts_key", ["provider", "identity", "person"])
     .execute();
 }
 
@@ -532,6 +551,40 @@ function createSqlState(backend: Backend): State {
         );
       }),
     forgetInvitations: (scope, invitations) => forgetPairs("group_sync_invitations", scope, invitations),
+
+    knownAccounts: ({ provider, identity }) =>
+      read(async (db) => {
+        const rows = await db
+          .selectFrom("group_sync_accounts")
+          .select(["person", "account", "addresses"])
+          .where("provider", "=", provider)
+          .where("identity", "=", identity)
+          .orderBy("person")
+          .execute();
+        return rows.map((row) => ({ ...row, addresses: JSON.parse(row.addresses) as readonly string[] }));
+      }),
+    rememberAccounts: ({ provider, identity }, accounts) =>
+      write((db) => {
+        const rows = distinct(accounts, ({ person }) => [person]).map(({ person, account, addresses }) => ({
+          provider,
+          identity,
+          person,
+          account,
+          addresses: JSON.stringify(addresses),
+        }));
+        return inPieces(storable(rows), (piece) =>
+          db
+            .insertInto("group_sync_accounts")
+            .values(piece)
+            .onConflict((conflict) =>
+              conflict.columns(["provider", "identity", "person"]).doUpdateSet((row) => ({
+                account: row.ref("excluded.account"),
+                addresses: row.ref("excluded.addresses"),
+              })),
+            )
+            .execute(),
+        );
+      }),
 
     beginRun: ({ runId, planId, startedAt }, plan) =>
       write(async (db) => {

@@ -79,6 +79,15 @@ export interface VerifiedGroup {
   readonly readAt: string;
 }
 
+/** The account that a person of the spec was found to have. */
+export interface KnownAccount {
+  /** The person's id in the spec. */
+  readonly person: string;
+  readonly account: string;
+  /** The person's addresses in the spec then, in lower case. */
+  readonly addresses: readonly string[];
+}
+
 /** The right to write to some accounts of services, until it runs out. */
 export interface Lease {
   /** What it is on, such as identities of providers. */
@@ -130,6 +139,11 @@ export interface State {
   invitations(scope: Scope): Promise<readonly InvitationRecord[]>;
   rememberInvitations(scope: Scope, invitations: readonly InvitationRecord[]): Promise<void>;
   forgetInvitations(scope: Scope, invitations: readonly MembershipKey[]): Promise<void>;
+
+  /** Which account each person was last found to have. */
+  knownAccounts(scope: Scope): Promise<readonly KnownAccount[]>;
+  /** Replaces what is remembered of these people. */
+  rememberAccounts(scope: Scope, accounts: readonly KnownAccount[]): Promise<void>;
 
   beginRun(run: Pick<RunRecord, "runId" | "planId" | "startedAt">, plan: Plan): Promise<void>;
   /**

@@ -223,6 +223,69 @@ it.each(["faces", "lab", "docs", "calls"] as const)(
   },
 );
 
+it.each(["docs", "calls"] as const)(
+  "an address at %s that was given to somebody else gives them nothing, until that account is pinned",
+  async (key) => {
+    const world = await startWith(providerIds[key]);
+    const store = createStore();
+    let state = await store.open();
+    const control = controlOf(world, key);
+    const adopted = (...members: readonly string[]) => ({ ...crew(...members), adopt: true });
+    await run(world, adopted("p0", "p1", "p2"), state);
+    const before = accountOf(world, key, "p1");
+    control.setPersonStatus(before, "deleted");
+    const heir = control.addPerson({ id: "heir", email: "p1@example.org" });
+    const membersNow = () =>
+      control
+        .groups()[0]
+        ?.members.map(({ account }) => account)
+        .filter((account) => account !== before)
+        .toSorted();
+    const accounts = (...ids: readonly string[]) => ids.map((id) => accountOf(world, key, id)).toSorted();
+    state = await store.again(state);
+
+    for (let turn = 0; turn < 2; turn++) {
+      const report = await run(world, adopted("p0", "p1", "p3"), state);
+      expect(report.providers[0]?.unresolved).toEqual([
+        {
+          person: "p1",
+          state: "ambiguous",
+          reason: `was account ${before} before, and is account ${heir} now under the same address; pin the right one: people.p1.accounts.${key}`,
+          groups: ["Crew"],
+        },
+      ]);
+      expect(heldOf(report, world)).toContain("unresolved-person: p2");
+      expect(membersNow()).toEqual(accounts("p0", "p2", "p3"));
+    }
+
+    const { spec, ...options } = await optionsFor(world, adopted("p0", "p1", "p3"), state, {});
+    const p1 = spec.people["p1"];
+    if (!p1) throw new Error("no p1");
+    const pinned = { ...spec, people: { ...spec.people, p1: { ...p1, accounts: { [key]: heir } } } };
+    expect((await reconcile({ ...options, spec: pinned })).status).toBe("converged");
+    expect(membersNow()).toEqual([...accounts("p0", "p3"), heir].toSorted());
+    // Known from then on, pinned or not.
+    expect((await run(world, adopted("p0", "p1", "p3"), state)).status).toBe("converged");
+    expect(membersNow()).toEqual([...accounts("p0", "p3"), heir].toSorted());
+  },
+);
+
+it("a dry run neither settles nor remembers who has an address, and without state nobody knows", async () => {
+  const world = await startWith("docspace");
+  const state = await createStore().open();
+  const control = controlOf(world, "docs");
+  await run(world, crew("p0", "p1"), state, { dryRun: true });
+  const before = accountOf(world, "docs", "p1");
+  control.setPersonStatus(before, "deleted");
+  const heir = control.addPerson({ id: "heir", email: "p1@example.org" });
+  expect((await run(world, crew("p0", "p1"), state)).providers[0]?.unresolved).toEqual([]);
+  expect(control.groups()[0]?.members.map(({ account }) => account)).toContain(heir);
+  control.setPersonStatus(heir, "deleted");
+  control.addPerson({ id: "third", email: "p1@example.org" });
+  expect((await run(world, crew("p0", "p1"), state)).providers[0]?.unresolved).toHaveLength(1);
+  expect((await run(world, crew("p0", "p1"), undefined)).providers[0]?.unresolved).toEqual([]);
+});
+
 describe("a group of ours that the list does not show", () => {
   const lists = {
     faces: "/\\/groups\\/persons\\/(\\?|$)/",

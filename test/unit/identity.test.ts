@@ -3,6 +3,7 @@ import { describe, expect, it } from "vitest";
 import { type ErrorCode, GroupSyncError } from "../../src/errors.js";
 import {
   confirmPins,
+  distrustNewcomers,
   type Identities,
   lookUpAccounts,
   normalizeEmail,
@@ -341,6 +342,49 @@ describe("questions", () => {
     await expect(resolve(crowd(3), failing)).rejects.toMatchObject({ code: "unavailable" });
     const pins = await resolve([person("p1", { accounts: { lab: "p1@x" } })], failing);
     await expect(confirm(pins, ["p1"], failing)).rejects.toMatchObject({ code: "unavailable" });
+  });
+});
+
+describe("an address that led to another account before", () => {
+  const ada = person("ada", { aliases: ["lovelace@example.org"] });
+  const former = new Map([["ada", { account: "A", addresses: ["ada@example.org", "lovelace@example.org"] }]]);
+  const B: Partial<Account> = { id: "B", email: "ada@example.org" };
+  const distrusted = (account: string) =>
+    `ada ambiguous: was account A before, and is account ${account} now under the same address; pin the right one: people.ada.accounts.lab`;
+  const recalled = async (who: Person, accounts: readonly Partial<Account>[]) =>
+    distrustNewcomers(await resolve([who], directory(accounts)), former);
+
+  it("is not believed: neither account gains or loses", async () => {
+    const identities = await recalled(ada, [{ id: "A", email: "ada@example.org", status: "deleted" }, B]);
+    expect(told(identities)).toEqual([distrusted("B")]);
+    expect(identities.personOf.size).toBe(0);
+    expect(identities.resolutions.get("ada")).toMatchObject({ candidates: [{ id: "B" }, { id: "A" }] });
+  });
+
+  it("is not believed as an alias either, nor in another spelling", async () => {
+    const alias = { id: "C", email: "lovelace@example.org" };
+    expect(told(await recalled(ada, [alias]))).toEqual([distrusted("C")]);
+    expect(told(await recalled({ ...ada, email: " ADA@example.org" }, [B]))).toEqual([distrusted("B")]);
+  });
+
+  it.each<[string, Person, readonly Partial<Account>[], string]>([
+    ["the account is still the same", ada, [{ ...B, id: "A" }], "ada found A"],
+    ["the person is pinned", { ...ada, accounts: { lab: "B" } }, [B], "ada found B"],
+    [
+      "the address is new in the spec",
+      { ...ada, email: "ada@new.example.org" },
+      [{ id: "B", email: "ada@new.example.org" }],
+      "ada found B",
+    ],
+    ["nobody is found", ada, [], "ada missing: no account for ada@example.org"],
+    ["another person is meant", person("grace", { email: "ada@example.org" }), [B], "grace found B"],
+  ])("changes nothing where %s", async (_, who, accounts, outcome) => {
+    expect(told(await recalled(who, accounts))).toEqual([outcome]);
+  });
+
+  it("changes nothing where nothing is remembered", async () => {
+    const identities = await resolve([ada], directory([B]));
+    expect(told(distrustNewcomers(identities, new Map()))).toEqual(["ada found B"]);
   });
 });
 

@@ -99,6 +99,7 @@ export async function expectVersionOne(state: State): Promise<void> {
   expect(await state.approvals("p1")).toHaveLength(1);
   expect(await state.verifiedGroups(faces)).toEqual([]);
   expect(await state.quarantines()).toEqual([]);
+  expect(await state.knownAccounts(faces)).toEqual([]);
   const lease = await state.acquireLeases(["faces"], "host-1", 60_000);
   if ("busy" in lease) throw new Error("Nobody had a lease in version 1.");
   await state.releaseLeases(lease);

@@ -121,7 +121,7 @@ describe.each(ENGINES)("a state file by %s", (engine) => {
     const error = await errorOf(openWith(engine, file));
     expect(error.code).toBe("options-invalid");
     expect(error.message).toBe(
-      `The state ${file} has version 7, written by a newer group-sync; this one knows version 2.`,
+      `The state ${file} has version 7, written by a newer group-sync; this one knows version 3.`,
     );
     expect(error.facts.hint).toContain("Update group-sync");
   });

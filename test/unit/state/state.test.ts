@@ -261,6 +261,20 @@ describe.each(Object.entries(placesIn(() => postgres)))("the state in %s", (_nam
     await state.close();
   });
 
+  test("the account of a person is remembered as it was last, per identity", async () => {
+    const state = await fresh();
+    const ada = { person: "ada", account: "a1", addresses: ["ada@example.org", 'a,"b"@example.org'] };
+    const bob = { person: "bob", account: "b1", addresses: [] };
+    expect(await state.knownAccounts(faces)).toEqual([]);
+    await state.rememberAccounts(faces, [bob, ada]);
+    await state.rememberAccounts(strangers, [{ ...ada, account: "s1" }]);
+    await state.rememberAccounts(faces, [{ ...bob, account: "b2" }]);
+    await state.rememberAccounts(faces, []);
+    expect(await state.knownAccounts(faces)).toStrictEqual([ada, { ...bob, account: "b2" }]);
+    expect(await state.knownAccounts(strangers)).toStrictEqual([{ ...ada, account: "s1" }]);
+    await state.close();
+  });
+
   test("a quarantine is remembered as it was last, until it is forgotten", async () => {
     const state = await fresh();
     const quarantine = { provider: "faces", failures: 1, until: startedAt, reason: "faces answered 500." };
@@ -485,7 +499,7 @@ describe("all stores do alike", () => {
           url,
           `truncate group_sync_identities, group_sync_groups, group_sync_memberships, group_sync_invitations,
              group_sync_journal, group_sync_runs, group_sync_approvals, group_sync_leases, group_sync_verified,
-             group_sync_quarantines;
+             group_sync_quarantines, group_sync_accounts;
            update group_sync_fence set last = 0`,
         );
         turn++;
@@ -548,6 +562,7 @@ describe("PostgreSQL", () => {
     expect(await postgres.query(url, "select version from group_sync_migrations")).toEqual([
       { version: 1 },
       { version: 2 },
+      { version: 3 },
     ]);
     await Promise.all(states.map((state) => state.close()));
   });
@@ -574,6 +589,7 @@ describe("PostgreSQL", () => {
     expect(await postgres.query(url, "select version from group_sync_migrations order by 1")).toEqual([
       { version: 1 },
       { version: 2 },
+      { version: 3 },
     ]);
     await Promise.all(states.map((state) => state.close()));
   });
@@ -585,7 +601,7 @@ describe("PostgreSQL", () => {
     const error = await errorOf(openState({ postgres: url }));
     expect(error.code).toBe("options-invalid");
     expect(error.message).toBe(
-      "The state in PostgreSQL has version 7, written by a newer group-sync; this one knows version 2.",
+      "The state in PostgreSQL has version 7, written by a newer group-sync; this one knows version 3.",
     );
   });
 
