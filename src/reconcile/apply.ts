@@ -14,6 +14,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import pLimit from "p-limit";
 import { groupBy } from "../collections.js";
 import { GroupSyncError, isGroupSyncError, summarizeError } from "../errors.js";
+import { lookUpAccounts } from "../identity.js";
 import type { Batch, BatchResult, Change, ErrorSummary, GroupRef, OutcomeStatus, Role, Snapshot } from "../model.js";
 import type { CallContext, GroupProvider } from "../provider.js";
 import {
@@ -384,7 +385,7 @@ export async function applyChanges(input: ApplyInput): Promise<Applied> {
       book.set(change, { status: "skipped", error: { code: "not-applied", message: why } });
     };
     try {
-      const snapshot = await readUntil(groupIds.get(group) ?? "", gains);
+      const snapshot = await showStates(await readUntil(groupIds.get(group) ?? "", gains));
       const stranded = findStranded(waiting, gains, snapshot, capabilities);
       for (const { change, why } of stranded) leave(change, why);
       const free = waiting.filter((change) => !stranded.some((each) => each.change === change));
@@ -399,6 +400,19 @@ export async function applyChanges(input: ApplyInput): Promise<Applied> {
       for (const change of waiting) leave(change, `Not done, because it was not seen who takes over: ${error.message}`);
       return [];
     }
+  }
+
+  /** Of those who are there by a role alone no reading tells whether they are switched off. */
+  async function showStates(snapshot: Snapshot): Promise<Snapshot> {
+    const doubtful = snapshot.members.filter(({ role, direct }) => role !== "member" && !direct);
+    const ids = doubtful.map(({ account }) => account);
+    const { accounts, failed } = await lookUpAccounts(ids, provider, context());
+    if (accounts.size + failed.size === 0) return snapshot;
+    const isInUse = (account: string) => !ids.includes(account) || accounts.get(account)?.status === "active";
+    const members = snapshot.members.map((each) =>
+      isInUse(each.account) ? each : { ...each, state: "disabled" as const },
+    );
+    return { ...snapshot, members };
   }
 
   /** Reads a group until it shows what was sent, for as long as the service may take to show it. */

@@ -66,22 +66,17 @@ export function findStranded(
 ): readonly Stranded[] {
   const leaving = new Set(waiting.filter(isMemberRemoval).map(({ account }) => account));
   const stays = snapshot.members.some((member) => isPresent(member) && !leaving.has(member.account));
-  const missing = new Map<Role, string[]>();
-  for (const role of HELD_ROLES) {
-    const absent = gains.filter(
-      (change) =>
-        isGainOf(role, change) && !(invitations.value && change.type === "member.add") && !isSo(change, snapshot),
-    );
-    if (absent.length > 0)
-      missing.set(
-        role,
-        absent.map(({ person, account }) => person ?? account ?? ""),
-      );
-  }
+  const disabled = new Set(snapshot.members.flatMap(({ account, state }) => (state === "disabled" ? [account] : [])));
+  const awaited = gains.filter(
+    (change) =>
+      !(invitations.value && change.type === "member.add") &&
+      !(isSo(change, snapshot) && !disabled.has(change.account ?? "")),
+  );
   return waiting.flatMap((change): readonly Stranded[] => {
     const role = change.previousRole ?? change.role ?? "member";
-    const successors = missing.get(role);
-    if (successors) {
+    const absent = role === "member" ? [] : awaited.filter((gain) => isGainOf(role, gain));
+    if (absent.length > 0) {
+      const successors = absent.map(({ person, account }) => person ?? account ?? "");
       const verb = successors.length === 1 ? "is" : "are";
       const why = `Not done, because ${successors.join(", ")} ${verb} not seen as ${role} there, and nobody else takes over. Run again.`;
       return [{ change, why }];

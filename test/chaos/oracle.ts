@@ -191,7 +191,13 @@ export function createOracle(input: OracleInput): Oracle {
       if (account === undefined) continue;
       return isUsable(account, state) ? { state: "found", account, sure: true } : { state: "unusable", account };
     }
-    return { state: "unresolved" };
+    // An invitation to the address of somebody who was deleted makes a new, empty account there.
+    const isShown = (address: string) =>
+      state.groups.some(
+        ({ invited, members }) => invited.includes(address) || members.some(({ account }) => account === address),
+      );
+    const reborn = switches["unknownEmail"] === "invite" ? addresses.find(isShown) : undefined;
+    return reborn === undefined ? { state: "unresolved" } : { state: "found", account: reborn, sure: false };
   }
 
   function pinOf(pin: (typeof spec.people)[string]["pins"][Service]): string | undefined {

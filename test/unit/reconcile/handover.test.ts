@@ -228,6 +228,32 @@ describe("a role with room for one", () => {
   });
 });
 
+it.each(["disabled", "active"] as const)(
+  "an owner goes only when the successor is in use, whom a list may show by the role alone: %s",
+  async (status) => {
+    const owner = { account: "p0", role: "owner" } as const;
+    const provider = lab({ groups: [{ id: "g", name: "crew", members: ["p1", owner] }] });
+    const shy: MemoryProvider = {
+      ...provider,
+      readGroup: async (id, context) => {
+        const snapshot = await provider.readGroup(id, context);
+        const members = snapshot.members.map((each) =>
+          each.account === "p1" && each.role === "owner" ? { ...each, direct: false } : each,
+        );
+        return { ...snapshot, members };
+      },
+      findAccounts: async (keys) =>
+        keys.map((key) => ({ key, accounts: [{ id: key.value, status, eligible: status === "active" }] })),
+    };
+    const guards = { ...noLimits, minOwners: 1 };
+    const report = await run(shy, [group("crew", { members: ["p0"], owners: ["p1"], guards })]);
+    expect(linesOf(report)).toEqual([
+      "member.update p1 applied",
+      status === "active" ? "member.update p0 applied" : "member.update p0 skipped not-applied",
+    ]);
+  },
+);
+
 it("what waits is counted as calls of its own", () => {
   const change = { group: "crew", role: "member", reason: "" } as const;
   const adds = { ...change, type: "member.add", account: "a" } as const;
