@@ -671,7 +671,8 @@ function checkOutcome(scenario: Scenario, episode: Episode, oracle: Oracle, outc
         return nameFits && (outcome.description === undefined || (group?.description ?? "") === outcome.description);
       }
       if (type === "member.add")
-        return isInvited || (member !== undefined && (status === "pending" || member.role === role || !group));
+        // A role that was read too early for it to show is told as missing, whoever is in with it.
+        return isInvited || (member !== undefined && (status === "pending" || rankOf(member.role) >= rankOf(role)));
       if (type === "member.update") return member?.role === role || (status === "pending" && isInvited);
       return outcome.invitation === undefined ? !member?.direct || outcome.direct === false : !isInvited;
     };
