@@ -384,10 +384,11 @@ function takenBy(episode: Episode, oracle: Oracle): readonly Effect[] {
   return [...new Map(removed.map((effect) => [`${effect.groupId} ${effect.account}`, effect])).values()];
 }
 
-/** The groups that a target meant before the run. */
+/** The groups that a target meant before the run. What is pinned for one is no namesake for another. */
 function groupsMeant(episode: Episode, oracle: Oracle, target: Target): readonly TrueGroup[] {
   const state = episode.before.get(oracle.service);
-  return state ? oracle.groupsOf(target, state) : [];
+  const pins = new Set(oracle.targets.flatMap(({ pinnedId }) => pinnedId ?? []));
+  return (state ? oracle.groupsOf(target, state) : []).filter(({ id }) => id === target.pinnedId || !pins.has(id));
 }
 
 /** Members and invited before the run, and whoever others brought in the course of it. */
@@ -570,11 +571,17 @@ export function checkReport(scenario: Scenario, episode: Episode): readonly Viol
       episode.effects.some(({ by }) => by === "others") || episode.onlyGroups !== undefined || isSomebodyElse(episode);
     if (report.status === "converged" && !isTouched) {
       for (const oracle of episode.oracles.values()) {
-        if (scenario.hostile[oracle.service] === "listScope=mine") continue;
+        if (scenario.hostile[oracle.service] === "listScope=mine" || isGroupBlank(episode, oracle)) continue;
         checkTruth(episode, oracle, report, (_, detail) => tell("converged means converged", detail));
       }
     }
   });
+}
+
+/** A list of members that is emptied with its total is as good as an empty group, where NeuroIO counts no members. */
+function isGroupBlank({ requests, switches }: Episode, { service }: Pick<Oracle, "service">): boolean {
+  if (service !== "neuroio" || switches.neuroio?.["personsCount"] !== "off") return false;
+  return requests.some((request) => request.service === service && request.faulted === "empty-page");
 }
 
 /** Whether somebody was switched off, on or deleted during the run; a saved plan goes by who was there when it was made. */
@@ -762,6 +769,13 @@ function isImpossible(scenario: Scenario, oracle: Oracle, change: Change, { afte
   if (change.role === "owner" && group && areOwnersStuck(scenario, oracle, group, state)) return true;
   if (group && isOnlyOwner(oracle, group, change.account)) return true;
   if (group && isAnsweredRow(scenario, oracle, group, change)) return true;
+  // Who waits for a successor who can never come stays.
+  const target = oracle.targets.find((each) => each.group.id === change.group);
+  const mayCome = (person: string) => {
+    const standing = oracle.standing(person, state, undefined);
+    return standing.state === "found" && standing.sure;
+  };
+  if (change.waits && target?.listed.some(({ person }) => !mayCome(person))) return true;
   if (change.type === "member.add") return !isKnown;
   if (change.type === "member.update") return isGone && rankOf(change.role) > rankOf(change.previousRole);
   return change.type === "member.remove" && isGone && (service === "neuroio" || service === "genesys");
