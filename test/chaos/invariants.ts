@@ -194,7 +194,7 @@ function judgeEffect(scenario: Scenario, episode: Episode, oracle: Oracle, effec
         );
         return isWanted ? undefined : bad("only wanted roles are given", "not listed with that role");
       }
-      if (isBlankRecord(episode, effect)) return undefined;
+      if (isBlankRecord(episode, effect) || isDroppedOwner(episode, oracle, effect)) return undefined;
       return bad(
         "no unjustified loss of a role",
         always((state) => whyNotDemoted(oracle, { groupId, names, account, from, to }, state, removals)),
@@ -271,7 +271,8 @@ function isDroppedOwner(
   { service, kind, from, account = "", during }: Effect,
 ): boolean {
   const isGone = statesOf(episode, service).some((state) => !oracle.isUser(account, state));
-  return service === "genesys" && kind === "lost" && from === "owner" && during.startsWith("PUT ") && isGone;
+  const isDropped = (kind === "lost" || kind === "role") && from === "owner";
+  return service === "genesys" && isDropped && during.startsWith("PUT ") && isGone;
 }
 
 function isBackAtTheEnd(episode: Episode, { service, groupId, account = "" }: Effect): boolean {
@@ -447,16 +448,18 @@ function checkLastOwner(episode: Episode, oracle: Oracle, target: Target, group:
       (kind === "lost" || kind === "role") &&
       memberOf(now, account ?? "")?.role !== role,
   );
-  if (losses.length === 0 || isTouched) return;
-  const acting = ({ members }: TrueGroup, state: TrueState | undefined) =>
+  const isDropped = here.some((effect) => isDroppedOwner(episode, oracle, effect));
+  if (losses.length === 0 || isTouched || isDropped) return;
+  const acting = ({ members }: TrueGroup, states: readonly TrueState[]) =>
     members.filter((member) => {
-      const status = state ? oracle.statusOf(member.account, state) : "active";
-      const isOff =
+      const isOff = (status: string | undefined) =>
         (service === "docspace" || service === "genesys") && (status === "disabled" || status === "deleted");
-      return member.role === role && !isOff;
+      return member.role === role && !states.every((state) => isOff(oracle.statusOf(member.account, state)));
     }).length;
-  const had = acting(group, episode.before.get(service));
-  const has = acting(now, after);
+  const before = episode.before.get(service);
+  const had = acting(group, before ? [before] : []);
+  // Whoever was switched off by others only after taking over had taken over.
+  const has = acting(now, [...statesOf(episode, service), after]);
   // A change of its one manager leaves a group with one.
   if (has < Math.min(target.limits.minOwners, had)) {
     tell(
@@ -480,7 +483,8 @@ function checkSuccession(
   const { service } = oracle;
   if (target.group.absent) return;
   const here = episode.effects.filter((effect) => effect.service === service && effect.groupId === id);
-  if (here.some(({ kind }) => kind === "deleted")) return;
+  // A successor who is deleted in between the last look and the write is dropped by the service.
+  if (here.some((effect) => effect.kind === "deleted" || isDroppedOwner(episode, oracle, effect))) return;
   const last = lastResort[service];
   const mayEmpty = oracle.allows("empty-group", target);
   const mayOrphan =

@@ -541,8 +541,13 @@ const ALLOWABLE = [
 
 function chooseAllowances(dice: Dice, { groups }: SpecWish): readonly string[] {
   if (dice.chance(0.5)) return [];
+  // A token of BrainSTEM that takes its own role away can do nothing more.
+  const isAtBrainstem = groups.some(({ targets }) => targets.some(({ service }) => service === "brainstem"));
   return dice
-    .take(ALLOWABLE, dice.int(1, 4))
+    .take(
+      ALLOWABLE.filter((guard) => guard !== "own-account" || !isAtBrainstem),
+      dice.int(1, 4),
+    )
     .map((guard) => (dice.chance(0.5) ? guard : `${guard}:${dice.pick(groups).id}`));
 }
 

@@ -699,6 +699,8 @@ function describeBrainstemError(status: number, data: unknown): ErrorDescription
     ...(message !== undefined && { message }),
     ...(serviceCode !== undefined && { serviceCode }),
     ...(status === 400 && field !== undefined && { field }),
+    // A refusal of the service itself says why; what is not JSON comes from something between.
+    ...(status === 400 && data === undefined && { code: "bad-answer" as const }),
     ...(refused && {
       code: "unauthenticated" as const,
       hint: "Check the token of this provider: it is wrong, revoked, or was not used for a year. A new one is made on the web page /private/users/tokens/.",

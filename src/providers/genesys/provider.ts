@@ -651,9 +651,19 @@ export function createGenesysProvider(options: GenesysOptions, timing: DeletionT
     if (newcomers.length > 0) {
       await api.addGroupMembers(group.id, newcomers, requireVersion(current), context);
       current = await api.getGroup(group.id, context);
+      await requireMembers(current, newcomers, context);
       refuseOwnerless(current, apply(ownersOf(current)));
     }
     await putOwners(current, apply(ownersOf(current)), context);
+  }
+
+  /** A 202 says nothing: whoever is there by a role alone keeps it until the membership shows. */
+  async function requireMembers(group: GenesysGroup, accounts: readonly string[], context: CallContext): Promise<void> {
+    const { first, second } = await readIndividuals(group, context);
+    const present = new Set((second ?? first)?.entities?.map((user) => user.id));
+    if (accounts.every((account) => present.has(account))) return;
+    const message = `${id}: "${group.name}" does not show its new members yet, so their roles were not changed.`;
+    throw new GroupSyncError("conflict", message, { provider: id, operation: "updateGroup" });
   }
 
   async function removeMembers(group: GroupRef, edits: readonly MemberEdit[], context: CallContext): Promise<void> {

@@ -295,8 +295,9 @@ describe("BrainSTEM", () => {
     });
 
     it("survives an error that is HTML or absurdly nested", async () => {
+      // What is no JSON is not the service's own refusal.
       nock(origin).get(/.*/).reply(400, "<html>no</html>");
-      expect(await errorOf(makeApi().getGroup("48"))).toMatchObject({ code: "refused" });
+      expect(await errorOf(makeApi().getGroup("48"))).toMatchObject({ code: "bad-answer" });
       nock(origin)
         .get(/.*/)
         .reply(400, `${"[".repeat(5_000)}${"]".repeat(5_000)}`);
@@ -1132,6 +1133,12 @@ describe("BrainSTEM", () => {
       const { members } = await provider.readGroup("48", createCallContext());
       const ana = members.filter(({ account }) => account === "ana.ruiz@example.org").map(({ state }) => state);
       expect(ana).toEqual(looksInvited ? ["pending"] : []);
+    });
+
+    it("takes an invitation for answered only on the service's own word, not on that of something between", async () => {
+      nock(origin).get(`${INVITATIONS}i-4/cancel/`).reply(400, "<html>no</html>");
+      const batch = membersBatch({ remove: [edit("a@example.org", "member", { invitation: "i-4" })] });
+      expect((await errorOf(makeProvider().applyBatch(batch, createCallContext()))).code).toBe("bad-answer");
     });
 
     it("takes an invitation that is gone for withdrawn, but passes any other error on", async () => {

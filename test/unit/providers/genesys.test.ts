@@ -871,21 +871,28 @@ describe("applyBatch to members", () => {
     expect(writes(sent).map(({ body }) => body)).toEqual([{ version: 7, ownerIds: [EVE, BOB] }]);
   });
 
-  it("adds an owner who is lowered to a member, and was no individual, before taking the ownership", async () => {
-    const sent = serve({
-      [`GET ${groupPath}`]: [
-        ok(group({ owners: [{ id: ADA }, { id: EVE }] })),
-        ok(group({ version: 8, owners: [{ id: ADA }, { id: EVE }] })),
-      ],
-      [`POST ${groupPath}/members`]: accepted,
-      [`PUT ${groupPath}`]: ok(group({ version: 9 })),
-    });
-    await apply(members({ update: [edit(ADA, "member", { previousRole: "owner", direct: false })] }, "7"));
-    expect(writes(sent).map(({ method, body }) => [method, body])).toEqual([
-      ["POST", { memberIds: [ADA], version: 7 }],
-      ["PUT", { version: 8, ownerIds: [EVE] }],
-    ]);
-  });
+  it.each([true, false])(
+    "adds an owner who is lowered to a member, and was no individual, and takes the ownership once that shows (%s)",
+    async (shows) => {
+      const sent = serve({
+        [`GET ${groupPath}`]: [
+          ok(group({ owners: [{ id: ADA }, { id: EVE }] })),
+          ok(group({ version: 8, owners: [{ id: ADA }, { id: EVE }] })),
+        ],
+        [`GET ${groupPath}/individuals`]: ok({ entities: shows ? [{ id: ADA }] : [], total: shows ? 1 : 0 }),
+        [`POST ${groupPath}/members`]: accepted,
+        [`PUT ${groupPath}`]: ok(group({ version: 9 })),
+      });
+      const change = () =>
+        apply(members({ update: [edit(ADA, "member", { previousRole: "owner", direct: false })] }, "7"));
+      if (shows) await change();
+      else await expect(change()).rejects.toMatchObject({ code: "conflict" });
+      const added = ["POST", { memberIds: [ADA], version: 7 }];
+      expect(writes(sent).map(({ method, body }) => [method, body])).toEqual(
+        shows ? [added, ["PUT", { version: 8, ownerIds: [EVE] }]] : [added],
+      );
+    },
+  );
 
   it("writes nothing when the owners are as wished already", async () => {
     const sent = serve({ [`GET ${groupPath}`]: ok(group({ owners: [{ id: ADA }] })) });
