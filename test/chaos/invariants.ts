@@ -920,7 +920,9 @@ function checkPeople(
       const standing = oracle.standing(person, state, group);
       return standing.state === "found" && standing.account === account;
     });
-    if (member.role === role || isHeld || isTold) continue;
+    // A row for each spelling of one address: a reading shows the higher role of the two.
+    const isAnyOf = group.members.some((each) => each.account === account && each.role === role);
+    if (isAnyOf || isHeld || isTold) continue;
     // A role that is given to somebody who is gone is not kept by the service.
     if (!isAlive && rankOf(member.role) < rankOf(role)) continue;
     const isOfOwners = member.role === "owner" || role === "owner";
