@@ -265,8 +265,11 @@ export async function applyChanges(input: ApplyInput): Promise<Applied> {
       return;
     }
     if (result.code === "conflict" && attempt < ATTEMPTS_AFTER_READING) await letVersionShow(attempt);
-    // A refusal is looked into once, not at every step of the splitting; verification has the last word anyway.
-    const left = settles || !looked ? await readWhatIsOpen(planned, result) : planned.changes;
+    // Some of a refused batch may have been invited all the same, which may show late; a second mail cannot be taken back.
+    const mayHaveInvited = capabilities.invitations.value && planned.changes.some(({ type }) => type === "member.add");
+    if (mayHaveInvited && !settles) await pause(input.windowMs);
+    // Else a refusal is looked into once, not at every step of the splitting; verification has the last word anyway.
+    const left = settles || mayHaveInvited || !looked ? await readWhatIsOpen(planned, result) : planned.changes;
     if (!left) return;
     // An invitation that went out may show only later, and a second mail cannot be taken back: the next run sends it.
     const uncertain = result.facts.outcomeUnknown === true && capabilities.invitations.value;
@@ -353,7 +356,11 @@ export async function applyChanges(input: ApplyInput): Promise<Applied> {
 
   /** The newer version may be that of our own last write, which a service shows only after a while. */
   async function letVersionShow(attempt: number): Promise<void> {
-    const ms = Math.min(AFTER_CONFLICT_MS * attempt, capabilities.consistencyMs.value);
+    await pause(Math.min(AFTER_CONFLICT_MS * attempt, capabilities.consistencyMs.value));
+  }
+
+  /** Waits, or less: until the run is stopped. */
+  async function pause(ms: number): Promise<void> {
     if (ms > 0) await sleep(ms, undefined, signal ? { signal } : {}).catch(() => {});
   }
 
@@ -423,7 +430,7 @@ export async function applyChanges(input: ApplyInput): Promise<Applied> {
       if (snapshot.group.version !== undefined) versions.set(groupId, snapshot.group.version);
       const isShown = gains.every((change) => book.get(change)?.status !== "sent" || isSo(change, snapshot));
       if (isShown || Date.now() + pauseMs > deadline || !mayGoOn()) return snapshot;
-      await sleep(pauseMs, undefined, signal ? { signal } : {}).catch(() => {});
+      await pause(pauseMs);
     }
   }
 

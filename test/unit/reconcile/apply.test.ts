@@ -222,6 +222,26 @@ describe("a batch of which nobody knows the end", () => {
     expect(linesOf(report)).toEqual([expect.stringMatching(/^member\.add p2 (skipped|unknown)/)]);
   });
 
+  it("invites nobody a second time who was invited by a batch that was refused, though it shows late", async () => {
+    const invited: string[] = [];
+    const provider: MemoryProvider = lab({
+      capabilities: { invitations: fact(true) },
+      onWrite: (batch) => {
+        const good = names(batch).filter((id) => id !== "p5");
+        invited.push(...good);
+        if (good.length === names(batch).length) return;
+        // Everybody but the bad one is invited all the same, which shows after a while.
+        setTimeout(() => {
+          for (const id of good) provider.control.addMember("g", id);
+        }, 100);
+        throw refused();
+      },
+    });
+    const report = await run(provider, [crew(["p0", "p1", "p2", "p3", "p4", "p5"])], { verifyMs: 300 });
+    expect(invited).toEqual(["p2", "p3", "p4"]);
+    expect(linesOf(report).at(-1)).toBe("member.add p5 failed refused");
+  });
+
   it("gives up after a few tries, and says that it does not know", async () => {
     const provider = lab({
       onWrite: () => {
