@@ -74,7 +74,7 @@ describe("apply", () => {
       expect(["applied", "pending"]).toContain(outcome.status);
     }
     sandbox.log.clear();
-    const second = await here("apply", "--yes");
+    const second = await here("apply", "--yes", "--quiet");
     expect([second.code, second.stderr]).toEqual([0, ""]);
     expect(second.stdout).toMatch(/^Converged: nothing to do\.\n/);
     const plan = await here("plan");
