@@ -169,7 +169,7 @@ describe.each(Object.entries(queueServers))("workers on %s", (name, startServer)
       const stoppedAt = Date.now();
       await expect
         .poll(() => accounts.filter((each) => !isConverged(each)).map(({ id }) => id), {
-          timeout: 30_000 + ACCOUNTS * 2_000,
+          timeout: 90_000 + ACCOUNTS * 2_000,
           interval: 50,
         })
         .toEqual([]);
@@ -180,7 +180,7 @@ describe.each(Object.entries(queueServers))("workers on %s", (name, startServer)
         const counts = await Promise.all(ids.map((id) => queues.counts(id)));
         return counts.every(({ waiting, active, delayed, failed }) => waiting + active + delayed + failed === 0);
       };
-      await expect.poll(areDone, { timeout: 30_000, interval: 100 }).toBe(true);
+      await expect.poll(areDone, { timeout: 60_000, interval: 100 }).toBe(true);
 
       // The one that was asleep wakes, finds its job gone, and sends nothing more for it.
       const asleep = recorder.requests().length;
@@ -195,7 +195,7 @@ describe.each(Object.entries(queueServers))("workers on %s", (name, startServer)
       // Nothing is left to do, for whoever looks.
       const before = recorder.requests().length;
       for (const id of ids) await queues.enqueue(id, {});
-      await expect.poll(areDone, { timeout: 30_000 + ACCOUNTS * 1_000, interval: 100 }).toBe(true);
+      await expect.poll(areDone, { timeout: 60_000 + ACCOUNTS * 1_000, interval: 100 }).toBe(true);
       await queues.close();
       for (const { child } of [stopped, third]) child.kill("SIGTERM");
       const ends = await Promise.all([stopped.ended, third.ended]);
@@ -233,6 +233,6 @@ describe.each(Object.entries(queueServers))("workers on %s", (name, startServer)
           `at most ${Math.max(...busiest)} of ${REQUESTS_PER_MINUTE} requests to one account in a minute.`,
       );
     },
-    120_000 + ACCOUNTS * 5_000,
+    240_000 + ACCOUNTS * 5_000,
   );
 });
