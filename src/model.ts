@@ -15,6 +15,9 @@ export type Role = "member" | "manager" | "owner";
 /** Roles from the least to the most. */
 export const ROLES = ["member", "manager", "owner"] as const satisfies readonly Role[];
 
+/** The roles above plain membership. */
+export const ABOVE_ROLES = ["manager", "owner"] as const satisfies readonly Role[];
+
 /**
  * What the tool may do to a group's membership: `authoritative` removes direct members who are not listed;
  * `additive` never removes and never demotes; `owned` removes only memberships that this tool added.

@@ -21,6 +21,7 @@ import type {
   Spec,
   Target,
 } from "../model.js";
+import { ABOVE_ROLES } from "../model.js";
 import type { GroupProvider } from "../provider.js";
 import { effectiveRole } from "../reconcile/diff.js";
 import { createMeter } from "../reconcile/events.js";
@@ -309,7 +310,7 @@ function settleMembers(
   const coming = members.filter((member) => !byRule.includes(member)).filter(isComing);
   const wanted = coming.map((member) => ({ member, role: roles[member.role] ?? member.role }));
   const settled = wanted.map(({ member, role }) => ({ member, role, kept: effectiveRole(role, to.capabilities) }));
-  for (const role of ["manager", "owner"] as const) {
+  for (const role of ABOVE_ROLES) {
     const downgraded = settled.filter((each) => each.role === role && each.kept !== role).map(({ member }) => member);
     if (downgraded.length > 0) {
       lost.roles.push(
@@ -329,7 +330,7 @@ function takeSeats(
   lost: string[],
 ): readonly DesiredMember[] {
   const standing = new Map<Member, Role>(settled.map(({ member, kept }) => [member, kept]));
-  for (const role of ["manager", "owner"] as const) {
+  for (const role of ABOVE_ROLES) {
     const places = to.capabilities.roles[role]?.max.value ?? null;
     const holders = settled.filter(({ kept }) => kept === role).map(({ member }) => member);
     if (places === null || holders.length <= places) continue;

@@ -94,6 +94,11 @@ export async function applyChanges(input: ApplyInput): Promise<Applied> {
       book.set(change, { status, ...(error !== undefined && { error: summarizeError(error) }) });
     }
   };
+  /** Leaves a change that should not be made after all. */
+  const leave = (change: Change, why: string) => {
+    mark([change], "skipped");
+    book.set(change, { status: "skipped", error: { code: "not-applied", message: why } });
+  };
   const stop = (error: GroupSyncError) => {
     stopped ??= error;
   };
@@ -265,8 +270,12 @@ export async function applyChanges(input: ApplyInput): Promise<Applied> {
       return;
     }
     if (result.code === "conflict" && attempt < ATTEMPTS_AFTER_READING) await letVersionShow(attempt);
-    // Some of a refused batch may have been invited all the same, which may show late; a second mail cannot be taken back.
-    const mayHaveInvited = capabilities.invitations.value && planned.changes.some(({ type }) => type === "member.add");
+    // Some of a batch that the service refused may have been invited all the same, which may show late; a second mail
+    // cannot be taken back. What has no status was never sent.
+    const mayHaveInvited =
+      capabilities.invitations.value &&
+      result.facts.status !== undefined &&
+      planned.changes.some(({ type }) => type === "member.add");
     if (mayHaveInvited && !settles) await pause(input.windowMs);
     // Else a refusal is looked into once, not at every step of the splitting; verification has the last word anyway.
     const left = settles || mayHaveInvited || !looked ? await readWhatIsOpen(planned, result) : planned.changes;
@@ -387,10 +396,6 @@ export async function applyChanges(input: ApplyInput): Promise<Applied> {
 
   async function confirmHandover(group: string, waiting: readonly Change[]): Promise<readonly Change[]> {
     const gains = input.changes.filter((change) => change.group === group && !change.waits);
-    const leave = (change: Change, why: string) => {
-      mark([change], "skipped");
-      book.set(change, { status: "skipped", error: { code: "not-applied", message: why } });
-    };
     try {
       const snapshot = await showStates(await readUntil(groupIds.get(group) ?? "", gains));
       const stranded = findStranded(waiting, gains, snapshot, capabilities);
@@ -412,10 +417,12 @@ export async function applyChanges(input: ApplyInput): Promise<Applied> {
   /** Of those who are there by a role alone no reading tells whether they are switched off. */
   async function showStates(snapshot: Snapshot): Promise<Snapshot> {
     const doubtful = snapshot.members.filter(({ role, direct }) => role !== "member" && !direct);
-    const ids = doubtful.map(({ account }) => account);
-    const { accounts, failed } = await lookUpAccounts(ids, provider, context());
-    if (accounts.size + failed.size === 0) return snapshot;
-    const isInUse = (account: string) => !ids.includes(account) || accounts.get(account)?.status === "active";
+    const { accounts } = await lookUpAccounts(
+      doubtful.map(({ account }) => account),
+      provider,
+      context(),
+    );
+    const isInUse = (account: string) => !accounts.has(account) || accounts.get(account)?.status === "active";
     const members = snapshot.members.map((each) =>
       isInUse(each.account) ? each : { ...each, state: "disabled" as const },
     );

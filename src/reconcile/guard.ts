@@ -12,6 +12,7 @@ import { groupBy, renderCount } from "../collections.js";
 import type { Identities } from "../identity.js";
 import { normalizeEmail, normalizeId } from "../identity.js";
 import type { Account, Change, GuardName, GuardSettings, HeldChange, Member, Person, ProviderId } from "../model.js";
+import { ABOVE_ROLES } from "../model.js";
 import type { Capabilities } from "../provider.js";
 import { isGainOf, isLoss, isLossOf, type TargetDiff } from "./diff.js";
 import { findWaiting } from "./handover.js";
@@ -312,7 +313,7 @@ function guardProtected(ledger: Ledger, provider: ProviderDiff, options: GuardOp
 }
 
 function guardRoles(ledger: Ledger, { capabilities, holders: known }: ProviderDiff, options: GuardOptions): void {
-  for (const role of ["manager", "owner"] as const) {
+  for (const role of ABOVE_ROLES) {
     const capability = capabilities.roles[role];
     if (!capability) continue;
     const takesRole = (change: Change) => isLossOf(role, change);
@@ -355,7 +356,7 @@ function guardRoles(ledger: Ledger, { capabilities, holders: known }: ProviderDi
  * additive mode, or when that person's own change is held. The newcomers are added without it meanwhile.
  */
 function guardRoom(ledger: Ledger, { capabilities }: ProviderDiff, options: GuardOptions): void {
-  for (const role of ["manager", "owner"] as const) {
+  for (const role of ABOVE_ROLES) {
     const max = capabilities.roles[role]?.max.value ?? null;
     if (max === null) continue;
     const { reading } = ledger.diff;
@@ -477,7 +478,7 @@ function holdOverLimit(ledgers: readonly Ledger[], limits: GuardSettings, what: 
 function holdRolesOverLimit(ledger: Ledger, options: GuardOptions): void {
   const { group, guards } = ledger.diff.target;
   const { count, percent } = guards.maxRemovals;
-  for (const role of ["manager", "owner"] as const) {
+  for (const role of ABOVE_ROLES) {
     const holders = ledger.members.filter((member) => member.role === role).length;
     const losses = pending(ledger, (change) => isLossOf(role, change));
     const over = losses.length > count ? `more than ${count} at once` : `more than ${percent} %`;

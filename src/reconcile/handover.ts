@@ -3,12 +3,11 @@
  * role, where somebody takes over; but an addition may still fail, or be accepted and not done. So in a hand-over what
  * is taken waits until what is given was seen there, and stays where it was not.
  */
-import type { Change, Member, Role, Snapshot } from "../model.js";
+import type { Change, Member, Snapshot } from "../model.js";
+import { ABOVE_ROLES } from "../model.js";
 import type { Capabilities } from "../provider.js";
 import { isGainOf, isLossOf } from "./diff.js";
 import { isSo } from "./snapshot.js";
-
-const HELD_ROLES = ["manager", "owner"] as const satisfies readonly Role[];
 
 /** Which changes of a group have to wait. `minOwners`: so many owners the guards leave to the group. */
 export function findWaiting(
@@ -25,7 +24,7 @@ export function findWaiting(
   const room = (capabilities.maxMembers.value ?? Number.POSITIVE_INFINITY) - members.length;
   const isReplaced = added.length > 0 && removals.length >= members.filter(isPresent).length;
   if (isReplaced && added.length <= room) for (const change of removals) waiting.add(change);
-  for (const role of HELD_ROLES) {
+  for (const role of ABOVE_ROLES) {
     const capability = capabilities.roles[role];
     const losses = changes.filter((change) => isLossOf(role, change));
     if (!capability || losses.length === 0 || !coming.some((change) => isGainOf(role, change))) continue;

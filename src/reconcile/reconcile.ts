@@ -10,11 +10,9 @@ import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import { groupBy, renderCount } from "../collections.js";
 import { GroupSyncError, isGroupSyncError, summarizeError } from "../errors.js";
-import { endsEverything, readEach } from "../http/many.js";
 import { confirmPins, distrustNewcomers, lookUpAccounts, normalizeId, notePins, resolvePeople } from "../identity.js";
 import type {
   Change,
-  ErrorSummary,
   GuardSettings,
   Person,
   Plan,
@@ -33,7 +31,8 @@ import { toolVersion } from "../version.js";
 import { applyChanges } from "./apply.js";
 import { listValidApprovals, releaseApproved } from "./approve.js";
 import { estimateCost } from "./batch.js";
-import { diffTarget, digestWish, isLossOf, isRaise, type TargetDiff } from "./diff.js";
+import { doubtHolders, holdersToConfirm, pinsToConfirm } from "./confirm.js";
+import { diffTarget, digestWish, type TargetDiff } from "./diff.js";
 import { createMeter, type Meter, type SyncEvent } from "./events.js";
 import { type Allowance, guardChanges, isAllowed, isOurs, matchesGlob, type ProviderDiff } from "./guard.js";
 import {
@@ -59,8 +58,9 @@ import {
 } from "./memory.js";
 import { type IsUnmoved, recallVerified, rememberVerified } from "./incremental.js";
 import { buildPlan, digestMembers, parsePlan } from "./plan.js";
+import { type Current, recheck } from "./recheck.js";
 import { buildReport, listOutcomes, listResidual, type ProviderResult } from "./report.js";
-import { confirmKinds, readGroupWhole, readTargets, type RememberedIds, type TargetReading } from "./snapshot.js";
+import { confirmKinds, readTargets, type RememberedIds, type TargetReading } from "./snapshot.js";
 import { diffDeed, listDeeds } from "./undo.js";
 import { verifyChanges } from "./verify.js";
 
@@ -168,9 +168,9 @@ export async function createPlan(options: PlanOptions): Promise<Plan> {
 
 /**
  * Applies a plan, fresh or from a file. Every group is looked at again first: one that has moved since the plan was
- * made, or cannot be read any more, is left out, and the report says so. Held changes go along where the plan carries a valid approval. Throws
- * `plan-invalid` when the plan was changed, is too old, or was made for another account of the provider; `busy` when
- * another run is at work on the same accounts.
+ * made, or cannot be read any more, is left out, and the report says so. Held changes go along where the plan carries a
+ * valid approval. Throws `plan-invalid` when the plan was changed, is too old, or was made for another account of the
+ * provider; `busy` when another run is at work on the same accounts.
  */
 export async function applyPlan(plan: Plan, options: RunOptions): Promise<Report> {
   const run = beginRun(options);
@@ -635,64 +635,6 @@ function noteContested(diff: TargetDiff, { isOurs, declined }: ProviderMemory): 
   return { ...diff, notes: [...diff.notes, note] };
 }
 
-/** Gives a membership or a role. */
-function isGain({ type, role, previousRole }: Change): boolean {
-  return type === "member.add" || (type === "member.update" && isRaise(previousRole, role));
-}
-
-/**
- * Pinned accounts that are about to be given something and were seen nowhere in use may not be usable. Where a look-up costs a call per
- * person, only those are asked about whose group would also lose people: there a wrong pin could cost somebody else.
- */
-function pinsToConfirm(
-  diffs: readonly TargetDiff[],
-  readings: readonly TargetReading[],
-  cheap: boolean,
-): readonly string[] {
-  const doubtful = diffs
-    .filter(({ changes }) => cheap || changes.some(({ type }) => type === "member.remove" || type === "member.update"))
-    .flatMap(({ changes }) => changes.filter(isGain));
-  const unseen = new Set(doubtful.map(({ account }) => account));
-  for (const reading of readings) {
-    if (unseen.size === 0) break;
-    for (const { account, state } of reading.state === "found" ? reading.snapshot.members : []) {
-      // Whoever is switched off may be gone for good, and still be listed.
-      if (state === "active") unseen.delete(account);
-    }
-  }
-  const people = doubtful.flatMap(({ person, account }) =>
-    person !== undefined && unseen.has(account) ? [person] : [],
-  );
-  return [...new Set(people)];
-}
-
-/**
- * Where somebody loses a role, those who have it and are there by it alone: no list of members tells their address, by
- * which they may be protected, nor whether they are switched off and thus of no use as owners.
- */
-function holdersToConfirm(diffs: readonly TargetDiff[]): readonly string[] {
-  const holders = diffs.flatMap(({ reading, changes }) =>
-    reading.state !== "found"
-      ? []
-      : reading.snapshot.members.filter(
-          ({ role, direct }) => role !== "member" && !direct && changes.some((change) => isLossOf(role, change)),
-        ),
-  );
-  return [...new Set(holders.map(({ account }) => account))];
-}
-
-/** Who holds a role and could not be looked up may be protected, or the last one of use: then nobody loses anything there. */
-function doubtHolders(diff: TargetDiff, failed: ReadonlyMap<string, string>): TargetDiff {
-  const { reading } = diff;
-  if (failed.size === 0 || reading.state !== "found") return diff;
-  const { snapshot } = reading;
-  const holder = snapshot.members.find(({ account, direct }) => !direct && failed.has(account));
-  if (!holder) return diff;
-  const because = `of ${holder.account}, who is ${holder.role} there, ${failed.get(holder.account)}`;
-  const evidence = { ...snapshot.evidence, complete: false, because };
-  return { ...diff, reading: { ...reading, snapshot: { ...snapshot, evidence } } };
-}
-
 function planProvider(
   draft: ProviderDraft,
   changes: readonly Change[],
@@ -865,86 +807,6 @@ async function executeProvider(
 }
 
 const READ_BACK_AFTER_STOP_MS = 15_000;
-
-interface Current {
-  readonly snapshots: ReadonlyMap<string, Snapshot>;
-  /** Groups of the spec that are not as the plan found them, or could not be looked at again, and why. */
-  readonly moved: ReadonlyMap<string, ErrorSummary>;
-}
-
-/** Looks at everything that the plan wants to change, before the first write. */
-async function recheck(
-  plan: ProviderPlan,
-  provider: GroupProvider,
-  meter: Meter,
-  signal: AbortSignal | undefined,
-): Promise<Current> {
-  const context = meter.context(signal);
-  const { identity } = await provider.checkAccess(context, "identity");
-  if (identity !== plan.identity) {
-    throw new GroupSyncError(
-      "plan-invalid",
-      `The plan was made for ${plan.identity}, but ${plan.id} is now ${identity}.`,
-      { provider: plan.id },
-    );
-  }
-  const snapshots = new Map<string, Snapshot>();
-  const moved = new Map<string, ErrorSummary>();
-  const leaveOut = (group: string, message: string) => moved.set(group, { code: "conflict", message });
-  const creating = plan.changes.filter(({ type }) => type === "group.create");
-  const names =
-    creating.length === 0
-      ? new Set<string>()
-      : new Set((await provider.listGroups(context)).groups.map(({ name }) => name));
-  for (const { group, name } of creating) {
-    if (names.has(name ?? group))
-      leaveOut(group, `A group called "${name ?? group}" has appeared since the plan was made; plan anew.`);
-  }
-  const changesOf = groupBy(plan.changes, ({ group }) => group);
-  const affected = plan.groups.filter(({ group, groupId }) => groupId !== undefined && changesOf.has(group));
-  const readings = await readEach(affected, provider.capabilities.inFlight.reads.value, ({ groupId = "" }) =>
-    readGroupWhole(groupId, provider, context),
-  );
-  for (const [index, precondition] of affected.entries()) {
-    const { group, groupId = "" } = precondition;
-    const reading = readings[index];
-    if (reading?.status === "fulfilled") {
-      snapshots.set(groupId, reading.value);
-      const message = describeMove(precondition, reading.value, changesOf.get(group) ?? []);
-      if (message !== undefined) leaveOut(group, message);
-      continue;
-    }
-    const error: unknown = reading?.reason;
-    if (!isGroupSyncError(error) || endsEverything(error)) throw error;
-    if (error.code === "not-found") {
-      leaveOut(group, "The group has disappeared since the plan was made; plan anew.");
-    } else {
-      // It concerns this group alone: all others go on.
-      moved.set(group, { ...summarizeError(error), message: `The group could not be read again: ${error.message}` });
-    }
-  }
-  return { snapshots, moved };
-}
-
-/** How a group differs from what the plan found, if it does. Not every service has versions, so all else is compared too. */
-function describeMove(
-  { name, version, membersDigest }: Precondition,
-  { group, members }: Snapshot,
-  changes: readonly Change[],
-): string | undefined {
-  if (group.kind !== "plain") return "The group is not ours to touch any more; plan anew.";
-  if (group.name !== name) {
-    return `The group was called "${name}" when the plan was made, and is called "${group.name}" now; plan anew.`;
-  }
-  const isOverwritten = changes.some(
-    ({ previousDescription: previous }) => previous !== undefined && previous !== (group.description ?? ""),
-  );
-  if (isOverwritten) return "The description of the group has changed since the plan was made; plan anew.";
-  const hasNewVersion = version !== undefined && group.version !== undefined && group.version !== version;
-  return hasNewVersion || digestMembers(members) !== membersDigest
-    ? "The group has changed since the plan was made; plan anew."
-    : undefined;
-}
 
 function failedResult(plan: ProviderPlan, meter: Meter, error?: GroupSyncError): ProviderResult {
   const book = new Map(

@@ -5,7 +5,7 @@
  * `owners`; `includes` counts as members), or at least one row of that role in the memberships file. `[]` is a list.
  */
 import type { DesiredMember, Mode, Role } from "../model.js";
-import { ROLES } from "../model.js";
+import { ABOVE_ROLES, ROLES } from "../model.js";
 import type { TableRow } from "./csv.js";
 import { readTable } from "./csv.js";
 import type { Directory } from "./people.js";
@@ -254,7 +254,7 @@ function warnOfDropped(
   { problems, origin }: GroupContext,
 ): void {
   const listed = new Set(roster.members.map(({ person }) => person));
-  for (const role of ["manager", "owner"] as const) {
+  for (const role of ABOVE_ROLES) {
     const dropped = overrides[role] ? (own[role] ?? []).filter(({ person }) => !listed.has(person)) : [];
     const [first] = dropped;
     if (!first) continue;
@@ -379,7 +379,7 @@ function later(left: string | undefined, right: string | undefined): string | un
 function joinMembers(own: RoleLists, included: readonly Reach[]): readonly DesiredMember[] {
   const reach = unite({}, included);
   const higher = new Map<string, Listing>();
-  for (const role of ["manager", "owner"] as const) for (const item of own[role] ?? []) higher.set(item.person, item);
+  for (const role of ABOVE_ROLES) for (const item of own[role] ?? []) higher.set(item.person, item);
   const plain = new Map<string, string | undefined>();
   for (const { person, until } of own.member ?? [])
     plain.set(person, reach.has(person) ? later(until, reach.get(person)) : until);

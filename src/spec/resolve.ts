@@ -2,7 +2,8 @@
  * From a spec file that fits its schema to the desired state: settings inherited, groups placed at their providers,
  * and everything held against what the services can do.
  */
-import type { DesiredMember, GuardSettings, Mode, ProviderId, Role, Spec, SpecProvider, Target } from "../model.js";
+import type { DesiredMember, GuardSettings, Mode, ProviderId, Spec, SpecProvider, Target } from "../model.js";
+import { ABOVE_ROLES } from "../model.js";
 import type { ProviderType } from "../provider.js";
 import { digestSpec } from "./digest.js";
 import type { SpecDocument } from "./document.js";
@@ -332,7 +333,7 @@ function currentMembers({ target }: PlacedTarget, { directory, today }: ResolveS
 
 function checkPlaces(placed: PlacedTarget, type: ProviderType, source: ResolveSource): void {
   const { target, entry } = placed;
-  for (const role of ["manager", "owner"] as const satisfies readonly Role[]) {
+  for (const role of ABOVE_ROLES) {
     const places = type.capabilities.roles[role]?.max.value;
     if (places === undefined || places === null) continue;
     const holders = currentMembers(placed, source).filter((member) => member.role === role);

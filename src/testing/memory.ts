@@ -19,7 +19,7 @@ import type {
   Role,
   Snapshot,
 } from "../model.js";
-import { ROLES } from "../model.js";
+import { ABOVE_ROLES, ROLES } from "../model.js";
 import type {
   AccessReport,
   AccountFinding,
@@ -531,7 +531,7 @@ export function createMemoryProvider(options: MemoryProviderOptions = {}): Memor
       throw fail("unsupported", "there are no invitations");
     }
     const [add = [], update = []] = lists;
-    for (const role of ["manager", "owner"] as const) {
+    for (const role of ABOVE_ROLES) {
       const capability = capabilities.roles[role];
       if (!capability && edits.some((each) => each.role === role)) throw fail("unsupported", `there are no ${role}s`);
       const gaining = [...add, ...update].filter((each) => each.role === role).length;
@@ -608,7 +608,7 @@ export function createMemoryProvider(options: MemoryProviderOptions = {}): Memor
     if (most !== null && members.size > most) {
       throw refused("applyBatch", "refused", `a group has ${most} members at most`, 400);
     }
-    for (const role of ["manager", "owner"] as const) {
+    for (const role of ABOVE_ROLES) {
       const max = capabilities.roles[role]?.max.value ?? null;
       const holders = [...members.values()].filter((member) => member.role === role).length;
       if (max !== null && holders > max) {

@@ -260,9 +260,6 @@ export function sortWanted(wanted: readonly Wanted[]): readonly Wanted[] {
 /** The scene of the test that runs. */
 export type Scenery = () => Scene;
 
-/** The roles above plain membership. */
-export const ABOVE_ROLES = ["manager", "owner"] as const satisfies readonly Role[];
-
 /** Refused by the adapter for what was asked, not by the service. */
 export const LOCAL: readonly ErrorCode[] = ["unsupported", "options-invalid"];
 

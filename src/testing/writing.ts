@@ -3,9 +3,9 @@
 /* oxlint-disable vitest/expect-expect, vitest/no-conditional-expect */
 import { describe, expect, it } from "vitest";
 import type { Group, MemberEdit, Role } from "../model.js";
+import { ABOVE_ROLES } from "../model.js";
 import { createCallContext } from "../provider.js";
 import {
-  ABOVE_ROLES,
   editsOf,
   everybodyOf,
   LOCAL,

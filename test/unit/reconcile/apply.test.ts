@@ -234,7 +234,7 @@ describe("a batch of which nobody knows the end", () => {
         setTimeout(() => {
           for (const id of good) provider.control.addMember("g", id);
         }, 100);
-        throw refused();
+        throw refused({ status: 400 });
       },
     });
     const report = await run(provider, [crew(["p0", "p1", "p2", "p3", "p4", "p5"])], { verifyMs: 300 });

@@ -322,8 +322,9 @@ describe.each(Object.entries(placesIn(() => postgres)))("the state in %s", (_nam
     const state = await fresh();
     await state.close();
     await state.close();
-    for (const call of [state.runs(), state.rememberAdded(faces, "r1", keys(1)), state.installation()]) {
-      expect((await errorOf(call)).message).toBe("The state is closed.");
+    const calls = [() => state.runs(), () => state.rememberAdded(faces, "r1", keys(1)), () => state.installation()];
+    for (const call of calls) {
+      expect((await errorOf(call())).message).toBe("The state is closed.");
     }
   });
 
@@ -636,9 +637,15 @@ describe("PostgreSQL", () => {
       url,
       "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'group-sync'",
     );
-    const first = await state.lastIdentity("faces").catch((error: unknown) => error);
-    expect(first === faces.identity || isGroupSyncError(first, "network")).toBe(true);
-    expect(await state.lastIdentity("faces")).toBe(faces.identity);
+    // A server that is busy cuts them a moment later than it says, and one query may meet each.
+    const answers: unknown[] = [];
+    const ask = async () => {
+      const answer = await state.lastIdentity("faces").catch((error: unknown) => error);
+      answers.push(answer);
+      return answer;
+    };
+    await expect.poll(ask, { timeout: 30_000 }).toBe(faces.identity);
+    expect(answers.slice(0, -1).filter((answer) => !isGroupSyncError(answer, "network"))).toEqual([]);
     await state.close();
   });
 
@@ -669,8 +676,8 @@ describe("PostgreSQL", () => {
       url,
       `drop table group_sync_identities; create view "group_sync_identities" as select 1 as "${secret}"`,
     );
-    for (const call of [state.rememberIdentity(faces), state.lastIdentity("faces")]) {
-      expect(everythingOf(await errorOf(call))).not.toContain(secret);
+    for (const call of [() => state.rememberIdentity(faces), () => state.lastIdentity("faces")]) {
+      expect(everythingOf(await errorOf(call()))).not.toContain(secret);
     }
     await state.close();
   });
