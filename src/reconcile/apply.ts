@@ -311,7 +311,13 @@ export async function applyChanges(input: ApplyInput): Promise<Applied> {
         if (snapshot.group.version !== undefined) versions.set(ref.id, snapshot.group.version);
         const ofGroup = planned.changes.filter((change) => groupIds.get(change.group) === ref.id);
         for (const change of ofGroup) {
-          if (isSo(change, snapshot)) mark([change], cause.facts.outcomeUnknown ? "sent" : "already");
+          // Others may have added whoever is there after a refusal. An open invitation is taken for ours all the same,
+          // so that whoever says no to it is not asked again.
+          const isInvited = snapshot.members.some(
+            (each) => each.account === change.account && each.state === "pending",
+          );
+          const isOurs = cause.facts.outcomeUnknown === true || (isInvited && cause.facts.status !== undefined);
+          if (isSo(change, snapshot)) mark([change], isOurs ? "sent" : "already");
           else open.push(change);
         }
       }

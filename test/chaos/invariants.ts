@@ -152,7 +152,8 @@ function judgeEffect(scenario: Scenario, episode: Episode, oracle: Oracle, effec
       if (!target) return bad("no unjustified deletion", "the spec wants the group or does not know it");
       if (!oracle.allows("group-delete", target)) return bad("no unjustified deletion", "not acknowledged");
       if (!removals) return bad("no unjustified deletion", "removals are switched off");
-      if (!target.isOurs && !oracle.allows("adoption", target)) return bad("no unjustified deletion", "not adopted");
+      if (!oracle.isOurs(target, groupId) && !oracle.allows("adoption", target))
+        return bad("no unjustified deletion", "not adopted");
       return undefined;
     }
     case "renamed": {
@@ -168,6 +169,10 @@ function judgeEffect(scenario: Scenario, episode: Episode, oracle: Oracle, effec
     case "gained":
     case "invited": {
       if (isMaker(episode, oracle, effect)) return undefined;
+      const isAskedAgain = effect.kind === "invited" && oracle.hasDeclined(groupId, account);
+      if (isAskedAgain && !targets.some((target) => oracle.allows("declined-invitation", target))) {
+        return bad("nobody is asked again", "an invitation of ours was declined");
+      }
       const isWanted = targets.some((target) =>
         states.some((state) => {
           const group = state.groups.find(({ id }) => id === groupId);
@@ -297,6 +302,8 @@ const changeTypes: Readonly<Record<Effect["kind"], readonly Change["type"][]>> =
 function findUnplanned(episode: Episode, oracle: Oracle, effect: Effect): string | undefined {
   const { service, groupId, account, kind } = effect;
   if (isMaker(episode, oracle, effect) || isDroppedOwner(episode, oracle, effect)) return undefined;
+  // Whose making was not answered is looked for by its name, and found to be the one that was there.
+  if (kind === "created" && isListBlank(episode, effect)) return undefined;
   const names = namesOf(episode, service, groupId);
   const groups = new Set(oracle.targetsOf(groupId, names).map(({ group }) => group.id));
   const isIt = (change: Change) =>
@@ -388,8 +395,12 @@ function takenBy(episode: Episode, oracle: Oracle): readonly Effect[] {
 /** The groups that a target meant before the run. What is pinned for one is no namesake for another. */
 function groupsMeant(episode: Episode, oracle: Oracle, target: Target): readonly TrueGroup[] {
   const state = episode.before.get(oracle.service);
-  const pins = new Set(oracle.targets.flatMap(({ pinnedId }) => pinnedId ?? []));
-  return (state ? oracle.groupsOf(target, state) : []).filter(({ id }) => id === target.pinnedId || !pins.has(id));
+  return state ? notPinned(oracle, target, oracle.groupsOf(target, state)) : [];
+}
+
+function notPinned({ targets }: Oracle, { pinnedId }: Target, groups: readonly TrueGroup[]): readonly TrueGroup[] {
+  const pins = new Set(targets.flatMap((target) => target.pinnedId ?? []));
+  return groups.filter(({ id }) => id === pinnedId || !pins.has(id));
 }
 
 /** Members and invited before the run, and whoever others brought in the course of it. */
@@ -830,7 +841,8 @@ function checkTruth(
   for (const target of oracle.targets) {
     if (episode.onlyGroups && !episode.onlyGroups.includes(target.group.id)) continue;
     const at = `${providerIds[service]} ${target.group.id} "${target.group.name}"`;
-    const groups = oracle.groupsOf(target, state);
+    const meant = oracle.groupsOf(target, state);
+    const groups = meant.length > 1 ? notPinned(oracle, target, meant) : meant;
     const problem = provider.problems.find(({ group }) => group === target.group.id);
     const held = provider.outcomes.filter(
       (outcome): outcome is Outcome & HeldChange => outcome.status === "held" && outcome.group === target.group.id,
@@ -911,7 +923,11 @@ function checkPeople(
     const isAlive = oracle.statusOf(account, state) !== "deleted";
     if (!member) {
       const isHidden = oracle.isHidden(account, state);
-      if (!group.invited.includes(account) && isAlive && !isHidden) {
+      const refusal = held.find((change) => change.account === account && change.guard === "declined-invitation");
+      if (refusal && !oracle.wasInvited(group.id, account)) {
+        tell("guards hold for a reason", `${at}: ${account} was never invited`);
+      }
+      if (!group.invited.includes(account) && isAlive && !isHidden && !refusal) {
         tell("the truth is as wanted", `${at}: ${account} is not in`);
       }
       continue;
@@ -929,7 +945,7 @@ function checkPeople(
     if (isOfOwners && scenario && areOwnersStuck(scenario, oracle, group, state)) continue;
     if (isOnlyOwner(oracle, group, account)) continue;
     const isLower = rankOf(member.role) > rankOf(role);
-    if (isLower && (target.mode === "additive" || !target.managed[member.role])) continue;
+    if (isLower && !(oracle.mustTake(target, group.id, account) && target.managed[member.role])) continue;
     tell("the truth is as wanted", `${at}: ${account} is ${member.role}, not ${role}`);
   }
   for (const member of group.members) {
@@ -943,7 +959,7 @@ function checkPeople(
     if (holding) {
       const wrong = whyNotHeld(oracle, target, holding, reason, group, state);
       if (wrong) tell("guards hold for a reason", `${at}: ${account} held by ${holding.guard}: ${wrong}`);
-    } else if (reason === undefined) {
+    } else if (reason === undefined && oracle.mustTake(target, group.id, account)) {
       const tried = provider.outcomes.find((change) => change.account === account && change.group === target.group.id);
       const isStuck = oracle.statusOf(account, state) === "deleted" || isOnlyOwner(oracle, group, account);
       // Whoever made a group at BrainSTEM owns it, and its token never takes itself out.
@@ -974,7 +990,7 @@ function whyNotHeld(
     case "own-account":
       return account === oracle.ownAccount ? undefined : "it is somebody else";
     case "adoption":
-      return target.isOurs ? "the group is adopted" : undefined;
+      return oracle.isOurs(target, group.id) ? "the group is adopted" : undefined;
     case "incomplete-reading": {
       const spellings = new Set(group.members.map((member) => member.account));
       return spellings.size < group.members.length ? undefined : "nothing was wrong with the reading";

@@ -89,6 +89,14 @@ export interface Oracle {
   /** Whether a reader sees that the account is in the group at all. */
   isHidden(account: string, state: TrueState): boolean;
   allows(guard: string, target: Target): boolean;
+  /** Whether a group may lose what it has: it is adopted, or was made by the tool. */
+  isOurs(target: Target, groupId: string): boolean;
+  /** Whether the mode lets the tool take this membership. */
+  mayTake(target: Target, groupId: string, account: string): boolean;
+  /** Whether the tool has to know that it may. */
+  mustTake(target: Target, groupId: string, account: string): boolean;
+  wasInvited(groupId: string, account: string): boolean;
+  hasDeclined(groupId: string, account: string): boolean;
   emailOf(account: string): string | undefined;
   statusOf(account: string, state: TrueState): SeedPerson["status"];
   /** Somebody of the seed who is not deleted. */
@@ -104,6 +112,16 @@ export interface OracleInput {
   readonly groupIds: ReadonlyMap<string, readonly string[]>;
   readonly foreignIds: ReadonlySet<string>;
   readonly ownAccount: string | undefined;
+  /** Whether the tool, which remembers it, has made the group in an earlier run. */
+  readonly hasMade: (groupId: string) => boolean;
+  /** Whether the tool, which remembers it, has added or invited the account in an earlier run. */
+  readonly hasAdded: (groupId: string, account: string) => boolean;
+  /** Whether it did so in a run without faults, and nobody meddled with it. */
+  readonly hasSurelyAdded: (groupId: string, account: string) => boolean;
+  /** Whether the tool, which remembers it, has invited the account in an earlier run. */
+  readonly wasInvited: (groupId: string, account: string) => boolean;
+  /** Whether the invited has said no since. */
+  readonly hasDeclined: (groupId: string, account: string) => boolean;
 }
 
 export function createOracle(input: OracleInput): Oracle {
@@ -178,7 +196,9 @@ export function createOracle(input: OracleInput): Oracle {
       const seenIn = !group ? [] : service === "neuroio" ? state.groups : [group];
       const isThere = seenIn.some(({ members }) => members.some((member) => member.account === account));
       const known = peopleOf.has(account) && isAlive(account, state);
-      if (!known && !isThere) return { state: "unresolved" };
+      if (!known && !isThere) {
+        return isReborn(account, state) ? { state: "found", account, sure: false } : { state: "unresolved" };
+      }
       return isUsable(account, state) || isThere
         ? { state: "found", account, sure: known }
         : { state: "unusable", account };
@@ -191,13 +211,16 @@ export function createOracle(input: OracleInput): Oracle {
       if (account === undefined) continue;
       return isUsable(account, state) ? { state: "found", account, sure: true } : { state: "unusable", account };
     }
-    // An invitation to the address of somebody who was deleted makes a new, empty account there.
-    const isShown = (address: string) =>
-      state.groups.some(
-        ({ invited, members }) => invited.includes(address) || members.some(({ account }) => account === address),
-      );
-    const reborn = switches["unknownEmail"] === "invite" ? addresses.find(isShown) : undefined;
+    const reborn = addresses.find((address) => isReborn(address, state));
     return reborn === undefined ? { state: "unresolved" } : { state: "found", account: reborn, sure: false };
+  }
+
+  /** An invitation to the address of somebody who was deleted makes a new, empty account there. */
+  function isReborn(address: string, { groups }: TrueState): boolean {
+    const isShown = groups.some(
+      ({ invited, members }) => invited.includes(address) || members.some(({ account }) => account === address),
+    );
+    return switches["unknownEmail"] === "invite" && isShown;
   }
 
   function pinOf(pin: (typeof spec.people)[string]["pins"][Service]): string | undefined {
@@ -298,12 +321,12 @@ export function createOracle(input: OracleInput): Oracle {
     kept(target, state, group) {
       const kept = current(target).flatMap(({ person }) => {
         const theirs = standing(person, state, group);
-        // Who could not be found may still be there under an address of theirs.
+        // Who could not be found, or not be used, may still be there under an address of theirs.
         const wish = spec.people[person];
         const addresses = [wish?.email, ...(wish?.aliases ?? [])].flatMap((each) => each?.toLowerCase() ?? []);
-        const known = addresses.flatMap((address) => byAddress(address, state));
+        const known = [...peopleOf.keys()].filter((account) => addresses.includes(emailOf(account) ?? ""));
         if (theirs.state === "unresolved") return [...(theirs.candidates ?? []), ...known];
-        return theirs.state === "unusable" ? [theirs.account] : [];
+        return theirs.state === "unusable" ? [theirs.account, ...known] : [];
       });
       return new Set(kept);
     },
@@ -316,6 +339,13 @@ export function createOracle(input: OracleInput): Oracle {
     },
     allows: (guard, { group }) =>
       scenario.run.allow.includes(guard) || scenario.run.allow.includes(`${guard}:${group.id}`),
+    isOurs: ({ isOurs }, groupId) => isOurs || input.hasMade(groupId),
+    mayTake: ({ mode }, groupId, account) =>
+      mode === "authoritative" || (mode === "owned" && input.hasAdded(groupId, account)),
+    mustTake: ({ mode }, groupId, account) =>
+      mode === "authoritative" || (mode === "owned" && input.hasSurelyAdded(groupId, account)),
+    wasInvited: input.wasInvited,
+    hasDeclined: input.hasDeclined,
     emailOf,
     statusOf,
     isUser: (account, state) => peopleOf.has(account) && isAlive(account, state),
@@ -366,18 +396,14 @@ function globMatches(pattern: string, text: string): boolean {
  * Why this account may not be taken out of the group (or lose this role) now, going by the spec and the true state;
  * undefined when it may. `names`: what the group was called in the course of the run.
  */
-export function whyNotTaken(
-  oracle: Oracle,
-  { groupId, names, account, role, direct }: Loss,
-  state: TrueState,
-  removals: boolean,
-): string | undefined {
+export function whyNotTaken(oracle: Oracle, loss: Loss, state: TrueState, removals: boolean): string | undefined {
+  const { groupId, names } = loss;
   if (oracle.isForeign(groupId)) return "the group's membership is decided elsewhere";
   const meant = oracle.targetsOf(groupId, names);
   const [target] = meant;
   if (!target) return "no group of the spec means this group";
   const group = state.groups.find(({ id }) => id === groupId);
-  const reasons = meant.map((each) => whyNotInTarget(oracle, each, { account, role, direct }, group, state, removals));
+  const reasons = meant.map((each) => whyNotInTarget(oracle, each, loss, group, state, removals));
   return reasons.some((reason) => reason === undefined) ? undefined : reasons[0];
 }
 
@@ -392,21 +418,21 @@ export interface Loss {
 function whyNotInTarget(
   oracle: Oracle,
   target: Target,
-  { account, role, direct }: Pick<Loss, "account" | "role" | "direct">,
+  { groupId, account, role, direct }: Loss,
   group: TrueGroup | undefined,
   state: TrueState,
   removals: boolean,
 ): string | undefined {
   if (target.group.absent) return "the group should not exist, which is no reason to remove members";
   if (!removals) return "removals are switched off";
-  if (target.mode !== "authoritative") return "the mode is additive";
+  if (!oracle.mayTake(target, groupId, account)) return `the mode is ${target.mode}`;
   if (account === oracle.ownAccount && !oracle.allows("own-account", target))
     return "it is the credentials' own account";
   if (oracle.wanted(target, state, group).has(account)) return "the spec lists the person";
   if (oracle.kept(target, state, group).has(account)) return "it is the account of somebody whom the spec lists";
   if (role !== "member" && !target.managed[role]) return `the spec says nothing about the role ${role}`;
   if (direct && !target.managed.member) return "the spec says nothing about members";
-  if (!target.isOurs && !oracle.allows("adoption", target)) return "the group is not adopted";
+  if (!oracle.isOurs(target, groupId) && !oracle.allows("adoption", target)) return "the group is not adopted";
   if (oracle.isProtected(account, target, state) && !oracle.allows("protected-person", target)) return "protected";
   const unclear = oracle.unresolved(target, state, group);
   if (unclear.length > 0 && !oracle.allows("unresolved-person", target)) return `${unclear.join(", ")} unresolved`;
@@ -425,14 +451,14 @@ export function whyNotDemoted(
   const reasons = oracle.targetsOf(groupId, names).map((target): string | undefined => {
     const wantedRole = oracle.wanted(target, state, group).get(account);
     if (!removals) return "removals are switched off";
-    if (target.mode !== "authoritative") return "the mode is additive";
+    if (!oracle.mayTake(target, groupId, account)) return `the mode is ${target.mode}`;
     if (account === oracle.ownAccount && !oracle.allows("own-account", target))
       return "it is the credentials' own account";
     if (wantedRole !== undefined && rankOf(wantedRole) > rankOf(to))
       return `the spec lists the person as ${wantedRole}`;
     if (oracle.kept(target, state, group).has(account)) return "it is the account of somebody whom the spec lists";
     if (!target.managed[from]) return `the spec says nothing about the role ${from}`;
-    if (!target.isOurs && !oracle.allows("adoption", target)) return "the group is not adopted";
+    if (!oracle.isOurs(target, groupId) && !oracle.allows("adoption", target)) return "the group is not adopted";
     if (oracle.isProtected(account, target, state) && !oracle.allows("protected-person", target)) return "protected";
     const unclear = oracle.unresolved(target, state, group);
     if (unclear.length > 0 && !oracle.allows("unresolved-person", target)) return `${unclear.join(", ")} unresolved`;

@@ -58,7 +58,8 @@ export function summarise(plays: readonly Played[], providers: readonly string[]
     `ways: ${countOf(plays.map(({ scenario }) => scenario.run.kind))}`,
     `successions: ${plays.filter(({ scenario }) => scenario.succession).length}`,
     `modes: ${countOf(plays.map(({ scenario }) => scenario.spec.mode))}`,
-    ...["under faults", "afterwards", "once more"].map(
+    `with a memory: ${plays.filter(({ scenario }) => scenario.remembers).length}, a run before: ${plays.filter(({ scenario }) => scenario.earlier).length}`,
+    ...["before", "under faults", "afterwards", "once more"].map(
       (run) =>
         `${run}: ${countOf(plays.flatMap(({ outcomes }) => outcomes.filter((each) => each.startsWith(`${run}:`)).map((each) => each.slice(run.length + 2))))}`,
     ),

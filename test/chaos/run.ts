@@ -16,11 +16,13 @@ import {
   type Report,
   reconcile,
   type Spec,
+  type State,
 } from "../../src/index.js";
 import { GUARDS } from "../../src/model.js";
 import { parseAllowance } from "../../src/reconcile/guard.js";
 import type { SandboxEdit, SeedPerson } from "../../src/sandbox/index.js";
 import { type Sandbox, startSandbox } from "../../src/sandbox/server.js";
+import { createMemoryState } from "../../src/state/memory.js";
 import {
   checkConverged,
   checkNothingWritten,
@@ -29,8 +31,10 @@ import {
   type Episode,
   type Violation,
 } from "./invariants.js";
+import { createLedger, type Ledger } from "./ledger.js";
 import { createOracle, type Oracle, ownAccountOf, type TrueState } from "./oracle.js";
 import {
+  type Answer,
   BRAINSTEM_OWN,
   type GroupWish,
   type GuardWish,
@@ -82,27 +86,32 @@ export async function playScenario(scenario: Scenario): Promise<Play> {
 }
 
 async function playIn(scenario: Scenario, sandbox: Sandbox, witness: Witness): Promise<Play> {
-  const { services } = scenario;
-  const oracles = new Map(services.map((service) => [service, openOracle(scenario, sandbox, service)]));
+  const ledger = createLedger(witness, scenario.remembers);
+  const oracles = openOracles(scenario, sandbox, ledger);
   placeOwnAccounts(scenario, sandbox, oracles);
   const world = createWorld(scenario, sandbox, oracles, witness);
   const violations: Violation[] = [];
   const outcomes: string[] = [];
   const story: string[] = [];
 
+  if (scenario.earlier) {
+    const before = { ...scenario, spec: scenario.earlier.spec };
+    const then = { ...world, oracles: openOracles(before, sandbox, ledger) };
+    await record(await runOnce(before, sandbox, then, "before"), before);
+    await sleep(SETTLE_MS);
+    answerInvitations(scenario, sandbox, scenario.earlier.invited);
+    for (const { service, edit } of scenario.earlier.edits) world.edit(service, edit);
+    await sleep(SETTLE_MS);
+  }
   for (const fault of scenario.faults) sandbox.addFault(fault);
   const first = await runOnce(scenario, sandbox, world, "under faults");
-  await record(first);
+  await record(first, scenario, true);
   const struck = sandbox.faults().flatMap(({ fault, struck: times }) => (times > 0 ? [fault.kind] : []));
   const expired = sandbox.faults().some(({ fault, struck: times }) => fault.kind === "expired-token" && times > 0);
 
   sandbox.clearFaults();
   await sleep(SETTLE_MS);
-  if (services.includes("brainstem") && scenario.invited !== "wait") {
-    // A closed invitation that stays listed looks like an open one; nobody can tell (sheet §10 #11).
-    const keeps = scenario.switches.brainstem?.["keepClosedInvites"] === "on";
-    if (!keeps) sandbox.services.brainstem.control.answerInvitations(scenario.invited);
-  }
+  answerInvitations(scenario, sandbox, scenario.invited);
   let last = await runOnce(scenario, sandbox, world, "afterwards");
   await record(last);
   if (!isSettled(last)) {
@@ -120,13 +129,21 @@ async function playIn(scenario: Scenario, sandbox: Sandbox, witness: Witness): P
   violations.push(...witness.doubleInvitations.map((detail) => ({ invariant: "nobody is invited twice", detail })));
   return { seed: scenario.seed, violations, outcomes, struck, story };
 
-  async function record(episode: Episode): Promise<void> {
+  async function record(episode: Episode, played = scenario, isFirst = false): Promise<void> {
     story.push(...describeEpisode(episode));
     outcomes.push(`${episode.name}: ${episode.thrown?.code ?? episode.report?.status ?? episode.plan?.status ?? "-"}`);
-    violations.push(...checkRun(scenario, episode), ...checkReport(scenario, episode));
-    const isReading = episode.name === "what is left" || (scenario.run.kind === "dry-run" && episode === first);
+    violations.push(...checkRun(played, episode), ...checkReport(played, episode));
+    const isReading = episode.name === "what is left" || (scenario.run.kind === "dry-run" && isFirst);
     if (isReading) violations.push(...checkNothingWritten(episode));
+    ledger.note(episode);
   }
+}
+
+function answerInvitations({ services, switches }: Scenario, sandbox: Sandbox, answer: Answer): void {
+  if (!services.includes("brainstem") || answer === "wait") return;
+  // A closed invitation that stays listed looks like an open one; nobody can tell (sheet §10 #11).
+  const keeps = switches.brainstem?.["keepClosedInvites"] === "on";
+  if (!keeps) sandbox.services.brainstem.control.answerInvitations(answer);
 }
 
 function isSettled({ report }: Episode): boolean {
@@ -141,6 +158,8 @@ function isRenewed(service: Service, { renewable }: Scenario): boolean {
 interface World {
   readonly oracles: ReadonlyMap<Service, Oracle>;
   readonly witness: Witness;
+  /** What the tool remembers, if it does. */
+  readonly memory?: State;
   state(service: Service): TrueState;
   /** Every state of people that was true since the last call. */
   takeStates(service: Service): readonly TrueState["statuses"][];
@@ -148,7 +167,7 @@ interface World {
 }
 
 function createWorld(
-  { people, faults }: Scenario,
+  { people, faults, remembers }: Scenario,
   sandbox: Sandbox,
   oracles: ReadonlyMap<Service, Oracle>,
   witness: Witness,
@@ -164,6 +183,7 @@ function createWorld(
   return {
     oracles,
     witness,
+    ...(remembers && { memory: createMemoryState() }),
     state: (service) => ({
       groups: trueGroups(sandbox.services[service], service),
       statuses: new Map(current(service)),
@@ -203,7 +223,11 @@ function createWorld(
   };
 }
 
-function openOracle(scenario: Scenario, sandbox: Sandbox, service: Service): Oracle {
+function openOracles(scenario: Scenario, sandbox: Sandbox, ledger: Ledger): ReadonlyMap<Service, Oracle> {
+  return new Map(scenario.services.map((service) => [service, openOracle(scenario, sandbox, ledger, service)]));
+}
+
+function openOracle(scenario: Scenario, sandbox: Sandbox, ledger: Ledger, service: Service): Oracle {
   const { control, otherCredentials } = sandbox.services[service];
   const spelled = (account: string) => (service === "brainstem" ? account.toLowerCase() : account);
   const groups = trueGroups(sandbox.services[service], service);
@@ -222,6 +246,11 @@ function openOracle(scenario: Scenario, sandbox: Sandbox, service: Service): Ora
     groupIds,
     foreignIds: new Set(foreign.flatMap(({ name }) => groupIds.get(name) ?? [])),
     ownAccount: ownAccountOf(service, otherCredentials["owner"]?.["userId"]),
+    hasMade: (groupId) => ledger.hasMade(service, groupId),
+    hasAdded: (groupId, account) => ledger.hasAdded(service, groupId, account),
+    hasSurelyAdded: (groupId, account) => ledger.hasSurelyAdded(service, groupId, account),
+    wasInvited: (groupId, account) => ledger.wasInvited(service, groupId, account),
+    hasDeclined: (groupId, account) => ledger.hasDeclined(service, groupId, account),
   });
 }
 
@@ -368,6 +397,7 @@ async function runOnce(scenario: Scenario, sandbox: Sandbox, world: World, name:
       allow,
       removals: scenario.run.removals,
       verifyMs: VERIFY_MS,
+      ...(world.memory && { state: world.memory }),
       signal: AbortSignal.any([stopper.signal, AbortSignal.timeout(LONGEST_RUN_MS)]),
       onEvent: () => {
         if (isStopped && ++events === scenario.run.stopAfter) stopper.abort();

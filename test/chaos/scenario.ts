@@ -22,7 +22,7 @@ export const providerIds = {
 export const BRAINSTEM_OWN = "sync@sandbox.example";
 
 export type Role = "member" | "manager" | "owner";
-export type ModeName = "authoritative" | "additive";
+export type ModeName = "authoritative" | "additive" | "owned";
 
 /** What the spec says of someone. */
 interface PersonWish {
@@ -92,6 +92,14 @@ export interface Scenario {
   /** Log in with a name and a password where the service offers it: such credentials are renewed. */
   readonly renewable: boolean;
   readonly spec: SpecWish;
+  /** Whether the tool has a state from run to run. */
+  readonly remembers: boolean;
+  /** The spec of a run before, in which nothing went wrong, and what happened after that run. */
+  readonly earlier?: {
+    readonly spec: SpecWish;
+    readonly invited: Answer;
+    readonly edits: readonly { readonly service: Service; readonly edit: SandboxEdit }[];
+  };
   /** Whether the people of a group, or the only holder of a role, are to be replaced by others. */
   readonly succession: boolean;
   readonly faults: readonly Fault[];
@@ -107,8 +115,11 @@ export interface Scenario {
   };
   readonly patience: { readonly maxWaitMs: number; readonly maxAttempts: number };
   /** What the invited do after the faults. */
-  readonly invited: "wait" | "accept" | "reject";
+  readonly invited: Answer;
 }
+
+export type Answer = "wait" | "accept" | "reject";
+const ANSWERS = ["wait", "accept", "reject"] as const satisfies readonly Answer[];
 
 /** A day that has passed, and one that has not. */
 const PAST = "2020-02-29";
@@ -143,7 +154,9 @@ export function createScenario(seed: number, only: readonly Service[] = SERVICES
   const groups = [...others, ...(succession ? [succession.group] : [])];
   const wishes = { ...wishPeople(dice, services, people), ...succession?.wishes };
   const wished = wishSpec(dice, services, others, wishes);
-  const spec = succession ? withSuccession(dice, wished, succession) : wished;
+  const remembers = dice.chance(0.4);
+  const modal = remembers ? withOwned(dice, wished) : wished;
+  const spec = succession ? withSuccession(dice, modal, succession) : modal;
   const hostile: Partial<Record<Service, string>> = {};
   const switches: Partial<Record<Service, Switches>> = {};
   for (const service of services) {
@@ -166,6 +179,18 @@ export function createScenario(seed: number, only: readonly Service[] = SERVICES
     hostile,
     renewable: dice.chance(0.5),
     spec,
+    remembers,
+    ...(remembers &&
+      dice.chance(0.75) && {
+        earlier: {
+          spec: makeEarlier(dice, spec),
+          invited: dice.pick(ANSWERS),
+          edits: Array.from({ length: dice.pick([0, 0, 1, 2]) }, () => {
+            const service = dice.pick(services);
+            return { service, edit: makeEdit(dice, service, people, groups, spec) };
+          }),
+        },
+      }),
     succession: succession !== undefined,
     faults: [...(succession?.faults ?? []), ...makeFaults(dice, services, people, groups, spec)],
     run: {
@@ -194,7 +219,7 @@ export function createScenario(seed: number, only: readonly Service[] = SERVICES
       ],
     },
     patience: { maxWaitMs: dice.pick([40, 1_400]), maxAttempts: dice.int(2, 5) },
-    invited: dice.pick(["wait", "accept", "reject"]),
+    invited: dice.pick(ANSWERS),
   };
 }
 
@@ -239,9 +264,9 @@ function makePeople(dice: Dice, services: readonly Service[]): readonly SeedPers
     };
   });
   const twinned = dice.chance(0.12) ? [dice.pick(people)] : [];
-  const twins = twinned.map(({ email }, index): SeedPerson => {
+  const twins = twinned.map(({ email, status: first }, index): SeedPerson => {
     // Two accounts with one address are both switched on, or one is gone.
-    const status = dice.pick(["active", "active", "deleted"] as const);
+    const status = first === "active" ? dice.pick(["active", "active", "deleted"] as const) : "deleted";
     return { id: `twin${index}`, email: dice.chance(0.5) ? email.toUpperCase() : email, status };
   });
   return [...people, ...twins];
@@ -357,6 +382,46 @@ function wishSpec(
     providerGuards,
     people: wishes,
     groups,
+  };
+}
+
+/** With a memory, the tool can tell what it has added itself, and take no more than that. */
+function withOwned(dice: Dice, spec: SpecWish): SpecWish {
+  return {
+    ...spec,
+    mode: dice.chance(0.5) ? "owned" : spec.mode,
+    groups: spec.groups.map((group) => (dice.chance(0.2) ? { ...group, mode: "owned" } : group)),
+  };
+}
+
+/** What the spec was before: some are not in it yet, some have left since, and a group had not been given up. */
+function makeEarlier(dice: Dice, spec: SpecWish): SpecWish {
+  const known = Object.keys(spec.people);
+  const earlierLists = (lists: Lists): Lists => {
+    const listed = new Set(Object.values(lists).flatMap((list) => list.map(({ person }) => person)));
+    const gone = dice.take(
+      known.filter((person) => !listed.has(person)),
+      dice.pick([0, 1, 2, 3]),
+    );
+    const stay = Object.entries(lists).map(([role, list]) => [role, list.filter(() => !dice.chance(0.15))] as const);
+    const was: Lists = Object.fromEntries(stay);
+    return was.member ? { ...was, member: [...was.member, ...gone.map((person) => ({ person }))] } : was;
+  };
+  return {
+    ...spec,
+    groups: spec.groups.map((group): GroupWish => {
+      const [formerName] = group.previously;
+      const isNamedAnew = formerName !== undefined && dice.chance(0.5);
+      const lists = new Map<Lists, Lists>();
+      for (const target of group.targets)
+        lists.set(target.lists, lists.get(target.lists) ?? earlierLists(target.lists));
+      return {
+        ...group,
+        ...(isNamedAnew && { name: formerName, previously: [] }),
+        absent: false,
+        targets: group.targets.map((target) => ({ ...target, lists: lists.get(target.lists) ?? target.lists })),
+      };
+    }),
   };
 }
 

@@ -590,6 +590,25 @@ describe("an invitation", () => {
     expect(writes(world)).toBe(asked);
   });
 
+  it("that went out though its call was refused is not sent again when it was declined", async () => {
+    const world = await startWorld({
+      services: ["brainstem"],
+      seed: { people, groups: [{ name: "Crew", owners: ["p0"] }] },
+      switches: { brainstem: { unknownEmail: "400", badEntry: "applyOthers" } },
+    });
+    onTestFinished(() => world.close());
+    const state = await createStore().open();
+    const edit = { action: "set-status", person: "p2", status: "deleted" } as const;
+    world.sandbox.addFault({ kind: "edit", service: "brainstem", when: "write", at: "before", times: 1, edit });
+    const first = await run(world, crew("p1", "p2"), state);
+    expect(first.summary).toMatchObject({ pending: 1, failed: 1 });
+    controlOf(world, "lab").answerInvitations("reject", { account: mail("p1") });
+    const asked = writes(world);
+    const report = await run(world, crew("p1", "p2"), state);
+    expect(heldOf(report, world)).toEqual(["declined-invitation: p1"]);
+    expect(writes(world)).toBe(asked);
+  });
+
   it("that was accepted is forgotten", async () => {
     const { world, state, scope } = await scene();
     controlOf(world, "lab").answerInvitations("accept", { account: mail("p1") });

@@ -242,6 +242,18 @@ describe("a batch of which nobody knows the end", () => {
     expect(linesOf(report).at(-1)).toBe("member.add p5 failed refused");
   });
 
+  it.each([
+    ["is ours where the service refused it all the same", true, "pending"],
+    ["is somebody else's where nothing was sent", false, "already"],
+  ])("shows an invitation that %s", async (_what, isSent, status) => {
+    const provider = lab({
+      capabilities: { invitations: fact(true) },
+      onWrite: () => ({ thrownAfter: refused(isSent ? { status: 400 } : {}) }),
+    });
+    const report = await run(provider, [crew(["p0", "p1", "p2", "p3"])], { verifyMs: 0 });
+    expect(linesOf(report)).toEqual([`member.add p2 ${status}`, `member.add p3 ${status}`]);
+  });
+
   it("gives up after a few tries, and says that it does not know", async () => {
     const provider = lab({
       onWrite: () => {
