@@ -16,7 +16,7 @@ import { groupBy } from "../collections.js";
 import { GroupSyncError, isGroupSyncError, summarizeError } from "../errors.js";
 import { lookUpAccounts } from "../identity.js";
 import type { Batch, BatchResult, Change, ErrorSummary, GroupRef, OutcomeStatus, Role, Snapshot } from "../model.js";
-import type { CallContext, GroupProvider } from "../provider.js";
+import type { CallContext, CallEvent, GroupProvider } from "../provider.js";
 import {
   type GroupBatches,
   buildGroupBatches,
@@ -83,6 +83,8 @@ export async function applyChanges(input: ApplyInput): Promise<Applied> {
   for (const [id, { group }] of before) if (group.version !== undefined) versions.set(id, group.version);
   /** How many came along with the creation of a group. */
   const aboard = new Map<string, number>();
+  /** What ended batches of several calls after one of the calls had gone through. */
+  const halfDone = new WeakSet<GroupSyncError>();
   const limit = pLimit(Math.max(1, capabilities.inFlight.writes.value));
   let stopped: GroupSyncError | undefined;
 
@@ -138,12 +140,20 @@ export async function applyChanges(input: ApplyInput): Promise<Applied> {
         provider: provider.id,
       });
     }
+    const { onCall, ...rest } = context();
+    let hasWritten = false;
+    const listen = (event: CallEvent) => {
+      const { status = Number.POSITIVE_INFINITY, effect = "read" } = event.type === "call" ? event : {};
+      if (effect === "write" && status < 300) hasWritten = true;
+      onCall?.(event);
+    };
     let result: BatchResult | GroupSyncError;
     try {
-      result = await provider.applyBatch(batch, context());
+      result = await provider.applyBatch(batch, { ...rest, onCall: listen });
       mark(changes, "sent");
     } catch (error) {
       result = asGroupSyncError(error, provider.id);
+      if (hasWritten) halfDone.add(result);
     }
     for (const { id } of touched) versions.delete(id);
     told(!(result instanceof GroupSyncError));
@@ -316,7 +326,8 @@ export async function applyChanges(input: ApplyInput): Promise<Applied> {
           const isInvited = snapshot.members.some(
             (each) => each.account === change.account && each.state === "pending",
           );
-          const isOurs = cause.facts.outcomeUnknown === true || (isInvited && cause.facts.status !== undefined);
+          const { outcomeUnknown = false, status } = cause.facts;
+          const isOurs = outcomeUnknown || halfDone.has(cause) || (isInvited && status !== undefined);
           if (isSo(change, snapshot)) mark([change], isOurs ? "sent" : "already");
           else open.push(change);
         }

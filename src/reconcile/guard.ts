@@ -68,6 +68,9 @@ export interface Guarded {
 /** Guards that no acknowledgement on the command line lifts: there is no proof, or the group is not ours. */
 export const UNLIFTABLE: readonly GuardName[] = ["incomplete-reading", "foreign-group", "no-removals"];
 
+/** Guards whose message says in numbers what it is about. */
+const COUNTING: readonly GuardName[] = ["group-delete", "last-owner", "empty-group", "max-removals"];
+
 /** Asks all guards about all changes of the run. */
 export function guardChanges(diffs: readonly ProviderDiff[], options: GuardOptions): readonly Guarded[] {
   const ledgers = diffs.map((diff) => ({
@@ -176,8 +179,9 @@ function hold(
   how = UNLIFTABLE.includes(guard) ? "" : ` Acknowledge with --allow ${guard}:${ledger.diff.target.group}.`,
 ): void {
   if (isAcknowledged(ledger, guard, options)) return;
+  const howMuch = COUNTING.includes(guard) ? "" : ` Holds ${renderCount(changes.length, "change", "changes")}.`;
   for (const change of changes) {
-    ledger.held.set(change, { ...change, guard, reason: message + how, wantedBecause: change.reason });
+    ledger.held.set(change, { ...change, guard, reason: message + howMuch + how, wantedBecause: change.reason });
   }
 }
 

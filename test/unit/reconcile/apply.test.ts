@@ -254,6 +254,31 @@ describe("a batch of which nobody knows the end", () => {
     expect(linesOf(report)).toEqual([`member.add p2 ${status}`, `member.add p3 ${status}`]);
   });
 
+  it.each([
+    ["ours where one of its calls had gone through", 202, "applied"],
+    ["somebody else's where none had", 409, "already"],
+    ["somebody else's where none was answered", undefined, "already"],
+  ])("conflicts: who is there then is %s", async (_whose, status, outcome) => {
+    const memory = lab({ onWrite: (_batch, nth) => (nth === 1 ? { thrownAfter: conflict() } : undefined) });
+    const provider: MemoryProvider = {
+      ...memory,
+      applyBatch: (batch, context) => {
+        const call = {
+          type: "call",
+          provider: "lab",
+          operation: "addMembers",
+          effect: "write",
+          ms: 1,
+          attempt: 1,
+        } as const;
+        context.onCall?.({ ...call, ...(status !== undefined && { status }) });
+        return memory.applyBatch(batch, { ...context, onCall: () => {} });
+      },
+    };
+    const report = await run(provider, [crew(["p0", "p1", "p2"])]);
+    expect(linesOf(report)).toEqual([`member.add p2 ${outcome}`]);
+  });
+
   it("gives up after a few tries, and says that it does not know", async () => {
     const provider = lab({
       onWrite: () => {

@@ -62,32 +62,38 @@ describe.each(GUARDS.map((guard) => [guard, scenes[guard]] as const))("%s", (gua
 describe("messages say what was found, how much, and the limit", () => {
   const messageOf = (guard: GuardName) => compare(scenes[guard]).held[0]?.reason;
   it.each<[GuardName, string]>([
-    ["foreign-group", '"crew" is kept by a directory (LDAP); its membership is decided elsewhere and is not touched.'],
-    ["no-removals", "Removals are switched off for this run (--no-removals)."],
+    [
+      "foreign-group",
+      '"crew" is kept by a directory (LDAP); its membership is decided elsewhere and is not touched. Holds 1 change.',
+    ],
+    ["no-removals", "Removals are switched off for this run (--no-removals). Holds 1 change."],
     [
       "changed-scope",
-      "lab was last read as another tenant and is read as somebody else now, so who is missing may only be out of sight. Acknowledge with --allow changed-scope:crew.",
+      "lab was last read as another tenant and is read as somebody else now, so who is missing may only be out of sight. Holds 1 change. Acknowledge with --allow changed-scope:crew.",
     ],
     [
       "declined-invitation",
-      "Was invited before, and has declined or was taken off the list there; nobody is asked again unasked. Acknowledge with --allow declined-invitation:crew.",
+      "Was invited before, and has declined or was taken off the list there; nobody is asked again unasked. Holds 1 change. Acknowledge with --allow declined-invitation:crew.",
     ],
     ["group-delete", 'Deleting "crew" takes it from its 1 member, and what was shared with it may be lost for good.'],
     [
       "incomplete-reading",
-      "The reading is not whole: page 2 failed. Nobody is removed on the word of such a reading; run again.",
+      "The reading is not whole: page 2 failed. Nobody is removed on the word of such a reading; run again. Holds 1 change.",
     ],
     [
       "unresolved-person",
-      "grace could not be found there, so it is not certain who the others are. Pin the account, or say accounts.lab: null.",
+      "grace could not be found there, so it is not certain who the others are. Pin the account, or say accounts.lab: null. Holds 1 change.",
     ],
-    ["own-account", "@x1 is the account that group-sync itself acts as."],
-    ["protected-person", "@x1 is protected by guards.protect (x1@*)."],
+    ["own-account", "@x1 is the account that group-sync itself acts as. Holds 1 change."],
+    ["protected-person", "@x1 is protected by guards.protect (x1@*). Holds 1 change."],
     ["adoption", '"crew" was there before us and was found by its name alone'],
-    ["role-loss", "Takes away the role manager without naming a successor."],
+    ["role-loss", "Takes away the role manager without naming a successor. Holds 1 change."],
     ["last-owner", "Would leave 0 of 1 owners; guards.minOwners is 1."],
     ["empty-group", "Would remove its only member and leave the group empty."],
-    ["empty-source", "The spec wants all 2 groups of this provider empty, as it would if its source had failed."],
+    [
+      "empty-source",
+      "The spec wants all 2 groups of this provider empty, as it would if its source had failed. Holds 1 change.",
+    ],
     [
       "max-removals",
       "2 of 4 memberships of the group crew would be removed (50.0 %): more than 25 % (guards.maxRemovals).",
@@ -536,7 +542,7 @@ describe("a role with room for one", () => {
     const result = compare(scene({ mode: "additive", managers: ["grace"] }, ["ada:manager"], { allow: ["role-loss"] }));
     expect(result.lines).toEqual(["crew + grace"]);
     expect(result.held[0]?.reason).toBe(
-      "The group has room for 1 manager, and @ada would lose the role to grace. The mode is additive, which takes it from nobody: take it away there, or make the group authoritative.",
+      "The group has room for 1 manager, and @ada would lose the role to grace. The mode is additive, which takes it from nobody: take it away there, or make the group authoritative. Holds 1 change.",
     );
   });
 
