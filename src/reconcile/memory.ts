@@ -151,8 +151,17 @@ function outcomeOf(result: unknown): NonNullable<JournalEntry["outcome"]> {
   return result.facts.outcomeUnknown ? "unknown" : "refused";
 }
 
-/** Writes down what a run came to: its report, and what is to be known of its groups from now on. */
-export async function rememberReport(state: State, plan: Plan, report: Report): Promise<void> {
+/**
+ * Writes down what a run came to: its report, and what is to be known of its groups from now on. `inviting`: the
+ * providers that send invitations.
+ */
+export async function rememberReport(
+  state: State,
+  plan: Plan,
+  report: Report,
+  inviting: ReadonlySet<ProviderId>,
+): Promise<void> {
+  const journal = report.summary.unknown > 0 ? ((await state.run(report.runId))?.journal ?? []) : [];
   for (const part of plan.providers) {
     const outcomes = report.providers.find(({ id }) => id === part.id)?.outcomes ?? [];
     if (part.error) continue;
@@ -160,6 +169,7 @@ export async function rememberReport(state: State, plan: Plan, report: Report): 
       await state.rememberIdentity({ provider: part.id, identity: part.identity });
     }
     await rememberProvider(state, part, outcomes, report);
+    await rememberUnseen(state, part, outcomes, report, journal, inviting.has(part.id));
   }
   await state.endRun(report);
 }
@@ -207,6 +217,38 @@ async function rememberProvider(
     invited.map((key) => ({ ...key, state: "pending" as const, sentAt: finishedAt })),
   );
   await state.forgetInvitations(scope, [...joined, ...removed]);
+}
+
+/**
+ * What a service said yes to, and nobody could read afterwards, is taken for done until a whole reading tells more: who
+ * is added counts as ours, and who is invited is not asked again after saying no.
+ */
+async function rememberUnseen(
+  state: State,
+  plan: ProviderPlan,
+  outcomes: readonly Outcome[],
+  { runId, undoes, finishedAt }: Pick<Report, "runId" | "undoes" | "finishedAt">,
+  journal: readonly JournalEntry[],
+  sendsInvitations: boolean,
+): Promise<void> {
+  const scope = { provider: plan.id, identity: plan.identity };
+  const answered = new Set(
+    journal
+      .filter(({ provider, outcome }) => provider === plan.id && outcome === "answered")
+      .flatMap(({ changes }) => changes.map(changeKey)),
+  );
+  const added = outcomes.flatMap((outcome): readonly MembershipKey[] => {
+    const { type, status, groupId, account, ours } = outcome;
+    const isAccepted = type === "member.add" && status === "unknown" && answered.has(changeKey(outcome));
+    const isOurs = undoes === undefined || ours === true;
+    return isAccepted && isOurs && groupId !== undefined && account !== undefined ? [{ groupId, account }] : [];
+  });
+  await state.rememberAdded(scope, runId, added);
+  if (!sendsInvitations) return;
+  await state.rememberInvitations(
+    scope,
+    added.map((key) => ({ ...key, state: "pending" as const, sentAt: finishedAt })),
+  );
 }
 
 /** Marks invitations that a whole reading does not show any more, and forgets those that were accepted. */

@@ -735,7 +735,8 @@ async function executePlan(plan: Plan, run: Run, fresh: PlannedRun | undefined):
   const report = buildReport(executed, { ...facts, finishedAt: run.now() });
   if (!state) return report;
   try {
-    await rememberReport(state, plan, report);
+    const inviting = options.providers.filter(({ capabilities }) => capabilities.invitations.value);
+    await rememberReport(state, plan, report, new Set(inviting.map(({ id }) => id)));
     await state.pruneRuns(RUNS_KEPT);
     return report;
   } catch (error) {

@@ -18,6 +18,7 @@ import {
   type ReconcileOptions,
   type Report,
   reconcile,
+  type SyncEvent,
 } from "../../src/index.js";
 import { GUARDS } from "../../src/model.js";
 import { approvePlan } from "../../src/reconcile/approve.js";
@@ -348,8 +349,28 @@ describe("a group of ours that the list does not show", () => {
   });
 });
 
+/** From the first batch on, no reading comes through. `ok`: from the first that was answered well. */
+function blindedBy(world: World, service: ServiceName, ok = true): (event: SyncEvent) => void {
+  let isBlind = false;
+  return (event) => {
+    if (isBlind || event.type !== "batch" || event.ok !== ok) return;
+    isBlind = true;
+    world.sandbox.addFault({ kind: "server-error", service, when: "read", status: 500, times: 0 });
+  };
+}
+
 describe("mode owned", () => {
   const owned = (...members: readonly string[]): SpecWish => ({ ...crew(...members), mode: "owned", adopt: true });
+
+  it("takes whom it added though nobody could read that back", async () => {
+    const world = await startWith("genesys", [{ name: "Crew", members: ["p0"] }]);
+    const state = await createStore().open();
+    const first = await run(world, owned("p1", "p2"), state, { onEvent: blindedBy(world, "genesys") });
+    expect(first.summary).toMatchObject({ unknown: 2 });
+    world.sandbox.clearFaults();
+    expect((await run(world, owned("p2"), state)).summary).toMatchObject({ applied: 1, already: 0 });
+    expect(trueMembers(world, "calls", "Crew")).toEqual(["p0", "p2"]);
+  });
 
   it.each(["faces", "lab", "docs", "calls"] as const)(
     "takes away at %s what this installation added, and nobody else",
@@ -607,6 +628,24 @@ describe("an invitation", () => {
     const report = await run(world, crew("p1", "p2"), state);
     expect(heldOf(report, world)).toEqual(["declined-invitation: p1"]);
     expect(writes(world)).toBe(asked);
+  });
+
+  it("that nobody could read back is not sent again when it was declined, and is when it never arrived", async () => {
+    const world = await startWith("brainstem", [{ name: "Crew", owners: ["p0"] }]);
+    const state = await createStore().open();
+    const first = await run(world, crew("p1", "p2"), state, { onEvent: blindedBy(world, "brainstem") });
+    expect(first.summary).toMatchObject({ unknown: 2 });
+    world.sandbox.clearFaults();
+    controlOf(world, "lab").answerInvitations("reject", { account: mail("p1") });
+    const report = await run(world, crew("p1", "p2"), state);
+    expect(heldOf(report, world)).toEqual(["declined-invitation: p1"]);
+
+    world.sandbox.addFault({ kind: "reset-before", service: "brainstem", when: "write", times: 0 });
+    const lost = await run(world, crew("p1", "p2", "p3"), state, { onEvent: blindedBy(world, "brainstem", false) });
+    expect(lost.summary).toMatchObject({ unknown: 1 });
+    world.sandbox.clearFaults();
+    const again = await run(world, crew("p1", "p2", "p3"), state);
+    expect([heldOf(again, world), again.summary.pending]).toEqual([["declined-invitation: p1"], 1]);
   });
 
   it("that was accepted is forgotten", async () => {
