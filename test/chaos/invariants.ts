@@ -41,6 +41,8 @@ export interface Episode {
   readonly statuses: ReadonlyMap<Service, readonly TrueState["statuses"][]>;
   readonly effects: readonly Effect[];
   readonly oracles: ReadonlyMap<Service, Oracle>;
+  /** Services that were read with somebody else's credentials than in the other runs. */
+  readonly asOther: readonly Service[];
   readonly requests: readonly RequestLogEntry[];
   readonly onlyGroups?: readonly string[];
 }
@@ -152,6 +154,8 @@ function judgeEffect(scenario: Scenario, episode: Episode, oracle: Oracle, effec
       if (!target) return bad("no unjustified deletion", "the spec wants the group or does not know it");
       if (!oracle.allows("group-delete", target)) return bad("no unjustified deletion", "not acknowledged");
       if (!removals) return bad("no unjustified deletion", "removals are switched off");
+      if (oracle.isStranger() && !oracle.allows("changed-scope", target))
+        return bad("no unjustified deletion", "the scope has changed");
       if (!oracle.isOurs(target, groupId) && !oracle.allows("adoption", target))
         return bad("no unjustified deletion", "not adopted");
       return undefined;
@@ -987,6 +991,8 @@ function whyNotHeld(
         : "everybody is clear";
     case "protected-person":
       return oracle.isProtected(account, target, state) ? undefined : "nobody protects the person";
+    case "changed-scope":
+      return oracle.isStranger() ? undefined : "nobody else has read it";
     case "own-account":
       return account === oracle.ownAccount ? undefined : "it is somebody else";
     case "adoption":

@@ -3,7 +3,8 @@
  * measure of mode `owned`, of groups that need no adoption, and of people who are not asked twice.
  */
 import type { RequestLogEntry } from "../../src/sandbox/index.js";
-import type { Service } from "./scenario.js";
+import type { Report } from "../../src/index.js";
+import { providerIds, type Service } from "./scenario.js";
 import type { Effect, Witness } from "./witness.js";
 
 export interface Ledger {
@@ -16,12 +17,16 @@ export interface Ledger {
   wasInvited(service: Service, groupId: string, account: string): boolean;
   /** Whether an invitation of an earlier run was declined. */
   hasDeclined(service: Service, groupId: string, account: string): boolean;
+  /** Whether an earlier run came to its end there with somebody else's credentials: all that it did is another's. */
+  wasReadByOther(service: Service): boolean;
   /** Notes a run that is over. */
   note(run: Run): void;
 }
 
 interface Run {
   readonly isCalm: boolean;
+  readonly asOther: readonly Service[];
+  readonly report?: Report;
   readonly effects: readonly Effect[];
   readonly requests: readonly RequestLogEntry[];
 }
@@ -41,6 +46,7 @@ export function createLedger({ effects }: Witness, remembers: boolean): Ledger {
   const added = new Set<string>();
   const surely = new Set<string>();
   const invited = new Set<string>();
+  const readByOther = new Set<Service>();
   return {
     hasMade: (service, groupId) => made.has(keyOf({ service, groupId })),
     hasAdded: (service, groupId, account) => added.has(keyOf({ service, groupId, account })),
@@ -56,10 +62,15 @@ export function createLedger({ effects }: Witness, remembers: boolean): Ledger {
       const key = keyOf({ service, groupId, account });
       return invited.has(key) && effects.some((effect) => keyOf(effect) === key && isRefusal(effect));
     },
-    note({ isCalm, effects: done, requests }) {
+    wasReadByOther: (service) => readByOther.has(service),
+    note({ isCalm, asOther, report, effects: done, requests }) {
       if (!remembers) return;
+      for (const service of asOther) {
+        const part = report?.providers.find(({ id }) => id === providerIds[service]);
+        if (part && !part.error) readByOther.add(service);
+      }
       for (const effect of done) {
-        if (effect.by !== "tool") continue;
+        if (effect.by !== "tool" || asOther.includes(effect.service)) continue;
         const key = keyOf(effect);
         if (effect.kind === "created") made.add(key);
         if (effect.kind === "gained" || effect.kind === "invited") {

@@ -95,6 +95,7 @@ export interface Oracle {
   mayTake(target: Target, groupId: string, account: string): boolean;
   /** Whether the tool has to know that it may. */
   mustTake(target: Target, groupId: string, account: string): boolean;
+  isStranger(): boolean;
   wasInvited(groupId: string, account: string): boolean;
   hasDeclined(groupId: string, account: string): boolean;
   emailOf(account: string): string | undefined;
@@ -112,6 +113,8 @@ export interface OracleInput {
   readonly groupIds: ReadonlyMap<string, readonly string[]>;
   readonly foreignIds: ReadonlySet<string>;
   readonly ownAccount: string | undefined;
+  /** Whether the tool remembers that somebody else's credentials read the service before. */
+  readonly isStranger: () => boolean;
   /** Whether the tool, which remembers it, has made the group in an earlier run. */
   readonly hasMade: (groupId: string) => boolean;
   /** Whether the tool, which remembers it, has added or invited the account in an earlier run. */
@@ -344,6 +347,7 @@ export function createOracle(input: OracleInput): Oracle {
       mode === "authoritative" || (mode === "owned" && input.hasAdded(groupId, account)),
     mustTake: ({ mode }, groupId, account) =>
       mode === "authoritative" || (mode === "owned" && input.hasSurelyAdded(groupId, account)),
+    isStranger: input.isStranger,
     wasInvited: input.wasInvited,
     hasDeclined: input.hasDeclined,
     emailOf,
@@ -426,6 +430,7 @@ function whyNotInTarget(
   if (target.group.absent) return "the group should not exist, which is no reason to remove members";
   if (!removals) return "removals are switched off";
   if (!oracle.mayTake(target, groupId, account)) return `the mode is ${target.mode}`;
+  if (oracle.isStranger() && !oracle.allows("changed-scope", target)) return "somebody else has read it before";
   if (account === oracle.ownAccount && !oracle.allows("own-account", target))
     return "it is the credentials' own account";
   if (oracle.wanted(target, state, group).has(account)) return "the spec lists the person";
@@ -452,6 +457,7 @@ export function whyNotDemoted(
     const wantedRole = oracle.wanted(target, state, group).get(account);
     if (!removals) return "removals are switched off";
     if (!oracle.mayTake(target, groupId, account)) return `the mode is ${target.mode}`;
+    if (oracle.isStranger() && !oracle.allows("changed-scope", target)) return "somebody else has read it before";
     if (account === oracle.ownAccount && !oracle.allows("own-account", target))
       return "it is the credentials' own account";
     if (wantedRole !== undefined && rankOf(wantedRole) > rankOf(to))

@@ -95,8 +95,9 @@ async function playIn(scenario: Scenario, sandbox: Sandbox, witness: Witness): P
   const story: string[] = [];
 
   if (scenario.earlier) {
-    const before = { ...scenario, spec: scenario.earlier.spec };
-    const then = { ...world, oracles: openOracles(before, sandbox, ledger) };
+    const { spec, asOther } = scenario.earlier;
+    const before = { ...scenario, spec };
+    const then = { ...world, oracles: openOracles(before, sandbox, ledger, asOther), asOther };
     await record(await runOnce(before, sandbox, then, "before"), before);
     await sleep(SETTLE_MS);
     answerInvitations(scenario, sandbox, scenario.earlier.invited);
@@ -158,6 +159,8 @@ function isRenewed(service: Service, { renewable }: Scenario): boolean {
 interface World {
   readonly oracles: ReadonlyMap<Service, Oracle>;
   readonly witness: Witness;
+  /** Services that are read with somebody else's credentials. */
+  readonly asOther: readonly Service[];
   /** What the tool remembers, if it does. */
   readonly memory?: State;
   state(service: Service): TrueState;
@@ -183,6 +186,7 @@ function createWorld(
   return {
     oracles,
     witness,
+    asOther: [],
     ...(remembers && { memory: createMemoryState() }),
     state: (service) => ({
       groups: trueGroups(sandbox.services[service], service),
@@ -223,11 +227,27 @@ function createWorld(
   };
 }
 
-function openOracles(scenario: Scenario, sandbox: Sandbox, ledger: Ledger): ReadonlyMap<Service, Oracle> {
-  return new Map(scenario.services.map((service) => [service, openOracle(scenario, sandbox, ledger, service)]));
+function openOracles(
+  scenario: Scenario,
+  sandbox: Sandbox,
+  ledger: Ledger,
+  asOther: readonly Service[] = [],
+): ReadonlyMap<Service, Oracle> {
+  return new Map(
+    scenario.services.map((service) => [
+      service,
+      openOracle(scenario, sandbox, ledger, service, asOther.includes(service) ? "admin" : "owner"),
+    ]),
+  );
 }
 
-function openOracle(scenario: Scenario, sandbox: Sandbox, ledger: Ledger, service: Service): Oracle {
+function openOracle(
+  scenario: Scenario,
+  sandbox: Sandbox,
+  ledger: Ledger,
+  service: Service,
+  readAs: "admin" | "owner",
+): Oracle {
   const { control, otherCredentials } = sandbox.services[service];
   const spelled = (account: string) => (service === "brainstem" ? account.toLowerCase() : account);
   const groups = trueGroups(sandbox.services[service], service);
@@ -245,7 +265,8 @@ function openOracle(scenario: Scenario, sandbox: Sandbox, ledger: Ledger, servic
     ),
     groupIds,
     foreignIds: new Set(foreign.flatMap(({ name }) => groupIds.get(name) ?? [])),
-    ownAccount: ownAccountOf(service, otherCredentials["owner"]?.["userId"]),
+    ownAccount: ownAccountOf(service, otherCredentials[readAs]?.["userId"]),
+    isStranger: () => readAs === "owner" && ledger.wasReadByOther(service),
     hasMade: (groupId) => ledger.hasMade(service, groupId),
     hasAdded: (groupId, account) => ledger.hasAdded(service, groupId, account),
     hasSurelyAdded: (groupId, account) => ledger.hasSurelyAdded(service, groupId, account),
@@ -273,7 +294,7 @@ function placeOwnAccounts(scenario: Scenario, sandbox: Sandbox, oracles: Readonl
 
 const QUICK = { retryDelayMs: 1, requestsPerMinute: 1_000_000 };
 
-function specText(scenario: Scenario, sandbox: Sandbox, oracles: ReadonlyMap<Service, Oracle>, calm: boolean): string {
+function specText(scenario: Scenario, sandbox: Sandbox, { oracles, asOther }: World, calm: boolean): string {
   const { spec, patience } = scenario;
   const config = sandbox.config();
   const connection = calm
@@ -283,7 +304,7 @@ function specText(scenario: Scenario, sandbox: Sandbox, oracles: ReadonlyMap<Ser
     scenario.services.map((service) => [
       providerIds[service],
       {
-        ...withLogIn(scenario, sandbox, service, config[providerIds[service]] ?? {}),
+        ...withLogIn(scenario, sandbox, service, asOther.includes(service), config[providerIds[service]] ?? {}),
         ...connection,
         ...(spec.providerGuards[service] && { guards: spec.providerGuards[service] }),
       },
@@ -315,10 +336,12 @@ function withLogIn(
   { renewable }: Scenario,
   sandbox: Sandbox,
   service: Service,
+  isOther: boolean,
   options: Readonly<Record<string, string>>,
 ): Readonly<Record<string, string>> {
   const { otherCredentials } = sandbox.services[service];
   const { token: _token, apiKey: _apiKey, ...address } = options;
+  if (isOther) return { ...address, apiKey: otherCredentials["admin"]?.["apiKey"] ?? "" };
   if (service === "brainstem") return { ...options, account: BRAINSTEM_OWN };
   if (renewable && service === "neuroio") return { ...address, ...otherCredentials["login"] };
   if (renewable && service === "docspace") {
@@ -387,7 +410,7 @@ async function runOnce(scenario: Scenario, sandbox: Sandbox, world: World, name:
   let events = 0;
   const isStopped = isFirst && scenario.run.kind === "stopped";
   try {
-    const text = specText(scenario, sandbox, world.oracles, !isFirst);
+    const text = specText(scenario, sandbox, world, !isFirst);
     const spec: Spec = await parseSpec(text, { file: `seed-${scenario.seed}.json` });
     const providers: readonly GroupProvider[] = createProviders(spec);
     const allow = scenario.run.allow.flatMap((each) => parseAllowance(each, GUARDS) ?? []);
@@ -452,6 +475,7 @@ async function runOnce(scenario: Scenario, sandbox: Sandbox, world: World, name:
     statuses,
     effects,
     oracles: world.oracles,
+    asOther: world.asOther,
     requests: sandbox.log.slice(logFrom),
     ...(isFirst && scenario.run.onlyGroups && { onlyGroups: scenario.run.onlyGroups }),
   };

@@ -97,6 +97,8 @@ export interface Scenario {
   /** The spec of a run before, in which nothing went wrong, and what happened after that run. */
   readonly earlier?: {
     readonly spec: SpecWish;
+    /** Services that were read with somebody else's credentials then. */
+    readonly asOther: readonly Service[];
     readonly invited: Answer;
     readonly edits: readonly { readonly service: Service; readonly edit: SandboxEdit }[];
   };
@@ -184,6 +186,7 @@ export function createScenario(seed: number, only: readonly Service[] = SERVICES
       dice.chance(0.75) && {
         earlier: {
           spec: makeEarlier(dice, spec),
+          asOther: dice.chance(0.3) ? services.filter((service) => service === "docspace") : [],
           invited: dice.pick(ANSWERS),
           edits: Array.from({ length: dice.pick([0, 0, 1, 2]) }, () => {
             const service = dice.pick(services);
