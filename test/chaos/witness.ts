@@ -69,12 +69,15 @@ export function createWitness(): Witness {
 
       async function noteInvitations(request: Request, during: string): Promise<void> {
         const groupId = /\/group\/(\d+)\/?$/.exec(new URL(request.url).pathname)?.[1];
-        const group = known.get(groupId ?? "");
+        const group = emulator.control.groups().find(({ id }) => id === groupId);
         if (!group || request.method !== "PATCH") return;
         const body = (await request.json().catch(() => ({}))) as { users?: Record<string, { remove?: boolean }> };
-        const invited = new Set(group.invited.map((email) => email.toLowerCase()));
+        // Where case matters, the address of one person may be that of another in other letters.
+        const isExact = options.switches?.["emailCase"] === "sensitive";
+        const keyOf = (email: string) => (isExact ? email : email.toLowerCase());
+        const invited = new Set(group.invited.map(keyOf));
         for (const [email, entry] of Object.entries(body.users ?? {})) {
-          if (entry.remove !== true && invited.has(email.toLowerCase())) {
+          if (entry.remove !== true && invited.has(keyOf(email))) {
             doubleInvitations.push(`${email} into "${group.name}" by ${during}`);
           }
         }
