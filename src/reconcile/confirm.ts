@@ -24,9 +24,9 @@ export function pinsToConfirm(
   const unseen = new Set(doubtful.map(({ account }) => account));
   for (const reading of readings) {
     if (unseen.size === 0) break;
-    for (const { account, state } of reading.state === "found" ? reading.snapshot.members : []) {
-      // Whoever is switched off may be gone for good, and still be listed.
-      if (state === "active") unseen.delete(account);
+    for (const { account, state, role, direct } of reading.state === "found" ? reading.snapshot.members : []) {
+      // Whoever is switched off, or is there by a role alone, may be gone for good, and still be listed.
+      if (state === "active" && (direct || role === "member")) unseen.delete(account);
     }
   }
   const people = doubtful.flatMap(({ person, account }) =>

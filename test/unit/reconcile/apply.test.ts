@@ -37,6 +37,28 @@ describe("a pinned account", () => {
     expect(report.providers[0]?.unresolved).toMatchObject([{ person: "p5", state: "disabled" }]);
     expect(linesOf(report)).toEqual(["member.remove p9 applied"]);
   });
+
+  it.each([
+    ["by a role alone, which a service may leave to people who are gone", false, ["member.remove p9 held"]],
+    ["as a member", true, ["member.add p5 applied", "member.remove p9 applied"]],
+  ])("is asked about where it was seen %s", async (_how, direct, ends) => {
+    const asked: string[] = [];
+    const provider: MemoryProvider = {
+      ...lab({
+        groups: [
+          { id: "g", name: "crew", members: ["p1", "p2", "p9"] },
+          { id: "h", name: "other", members: ["p0", { account: "p5", role: "owner", direct }] },
+        ],
+      }),
+      findAccounts: async (keys) => {
+        asked.push(...keys.map(({ value }) => value));
+        return keys.map((key) => ({ key, accounts: [] }));
+      },
+    };
+    const report = await run(provider, [crew(["p1", "p2", "p5"]), group("other", { members: ["p0"] })]);
+    expect(linesOf(report).filter((each) => !each.includes("owner"))).toEqual(ends);
+    expect(asked).toEqual(direct ? [] : ["p5"]);
+  });
 });
 
 describe("a role", () => {
