@@ -313,6 +313,8 @@ export interface ProviderPlan {
   readonly identity: string;
   /** Whom the provider was read as in the run before, when that was somebody else and nobody has acknowledged it. */
   readonly formerIdentity?: string;
+  /** Whom the provider had last been read as, whoever it was, as far as was remembered when the plan was made. */
+  readonly lastIdentity?: string;
   readonly changes: readonly Change[];
   readonly held: readonly HeldChange[];
   readonly unresolved: readonly Unresolved[];

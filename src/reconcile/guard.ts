@@ -2,8 +2,9 @@
  * Decides which changes may go and which are held. Pure, evaluated over everything at once before the first write.
  *
  * A guard has a name, a limit, and a message that says what was found, how much, the limit, and how to acknowledge.
- * Additions are never held but in a group that is not ours to touch (`foreign-group`), and where someone has declined
- * the invitation (`declined-invitation`): whoever is held back keeps what they have. The order of the guards below is the order in which they are asked; the first that objects to a
+ * Additions are never held but in a group that is not ours to touch (`foreign-group`), and where they would be
+ * invitations to somebody who has declined (`declined-invitation`) or may have (`changed-scope`): whoever is held back
+ * keeps what they have. The order of the guards below is the order in which they are asked; the first that objects to a
  * change is the one that is named. The counting guards come near the end and count only what would still be removed.
  * The last one looks at what all others have left: a role that one person keeps cannot go to another where there is
  * room for one.
@@ -42,8 +43,8 @@ export interface ProviderDiff {
 export interface Recollection {
   /** Whom the provider was last read as, when that was somebody else. */
   readonly formerIdentity?: string;
-  /** Ids of groups that we created or adopted. */
-  readonly managed: ReadonlySet<string>;
+  /** Ids of groups that we created or adopted, and for which group of the spec: another group of it is a stranger there. */
+  readonly managed: ReadonlyMap<string, string>;
   /** Whether an invitation of ours was declined, or withdrawn by somebody there. */
   readonly declined: (groupId: string, account: string) => boolean;
 }
@@ -228,10 +229,12 @@ function guardTarget(ledger: Ledger, provider: ProviderDiff, options: GuardOptio
     `Deleting "${group.name}" takes it from its ${renderCount(ledger.members.length, "member", "members")}, and what was shared with it may be lost for good.`,
   );
   const former = provider.recollection?.formerIdentity;
+  const sendsMail = provider.capabilities.invitations.value;
   if (former !== undefined) {
     hold(
       ledger,
-      pending(ledger, isLossOrDelete),
+      // Invitations that were sent, and answers to them, may be out of sight too.
+      pending(ledger, (change) => isLossOrDelete(change) || (sendsMail && change.type === "member.add")),
       "changed-scope",
       options,
       `${provider.provider} was last read as ${former} and is read as ${evidence.readAs ?? "somebody else"} now, so who is missing may only be out of sight.`,
@@ -298,7 +301,7 @@ export function isOurs(
   { recollection }: Pick<ProviderDiff, "recollection">,
 ): boolean {
   const { target, matchedBy, snapshot } = reading;
-  return matchedBy === "id" || target.adopt || recollection?.managed.has(snapshot.group.id) === true;
+  return matchedBy === "id" || target.adopt || recollection?.managed.get(snapshot.group.id) === target.group;
 }
 
 function guardProtected(ledger: Ledger, provider: ProviderDiff, options: GuardOptions): void {

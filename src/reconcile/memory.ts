@@ -22,6 +22,7 @@ import type {
   ProviderPlan,
   ProviderReport,
   Report,
+  Snapshot,
 } from "../model.js";
 import type { FormerAccount, Identities } from "../identity.js";
 import type {
@@ -44,14 +45,19 @@ export interface ProviderMemory extends Recollection {
   readonly isOurs: (groupId: string, account: string) => boolean;
   /** Invitations of ours that were open when last seen. */
   readonly invited: readonly MembershipKey[];
+  /** Whom the provider was last read as, whoever it was. */
+  readonly lastIdentity?: string;
+  /** ISO time of the last invitation of ours, where it was not accepted. */
+  readonly invitedAt: (groupId: string, account: string) => string | undefined;
 }
 
 /** What is recalled without a state. */
 export const NO_MEMORY: ProviderMemory = {
-  managed: new Set(),
+  managed: new Map(),
   isOurs: () => false,
   declined: () => false,
   invited: [],
+  invitedAt: () => undefined,
 };
 
 /** Recalls what the store holds of a provider. */
@@ -64,12 +70,15 @@ export async function recall(state: State, scope: Scope): Promise<ProviderMemory
   ]);
   const addedKeys = new Set(added.map(keyOf));
   const gone = new Set(invitations.filter((each) => each.state === "gone").map(keyOf));
+  const sentAt = new Map(invitations.map((each) => [keyOf(each), each.sentAt]));
   return {
+    ...(former !== undefined && { lastIdentity: former }),
     ...(former !== undefined && former !== scope.identity && { formerIdentity: former }),
-    managed: new Set(groups.map(({ groupId }) => groupId)),
+    managed: new Map(groups.map(({ groupId, group }) => [groupId, group])),
     isOurs: (groupId, account) => addedKeys.has(keyOf({ groupId, account })),
     declined: (groupId, account) => gone.has(keyOf({ groupId, account })),
     invited: invitations.filter((each) => each.state === "pending"),
+    invitedAt: (groupId, account) => sentAt.get(keyOf({ groupId, account })),
   };
 }
 
@@ -161,7 +170,8 @@ export async function rememberReport(
   report: Report,
   inviting: ReadonlySet<ProviderId>,
 ): Promise<void> {
-  const journal = report.summary.unknown > 0 ? ((await state.run(report.runId))?.journal ?? []) : [];
+  const { unknown, skipped } = report.summary;
+  const journal = unknown + skipped > 0 ? ((await state.run(report.runId))?.journal ?? []) : [];
   for (const part of plan.providers) {
     const outcomes = report.providers.find(({ id }) => id === part.id)?.outcomes ?? [];
     if (part.error) continue;
@@ -193,11 +203,16 @@ async function rememberProvider(
       type === "member.add" && status !== "already" && (undoes === undefined || ours === true),
   );
   const removed = keysOf(({ type }) => type === "member.remove");
-  const invited = keysOf(({ type, status }) => type === "member.add" && status === "pending");
+  // A role of somebody who had just left is an invitation too.
+  const invited = keysOf(({ type, status }) => type !== "member.remove" && status === "pending");
   const joined = keysOf(({ type, status }) => type === "member.add" && status === "applied");
-  const created = made.flatMap(({ type, group, groupId }) =>
-    type === "group.create" && groupId !== undefined ? [{ groupId, group, origin: "created" as const }] : [],
+  const created = made.flatMap(({ type, status, group, groupId }) =>
+    type === "group.create" && status !== "already" && groupId !== undefined
+      ? [{ groupId, group, origin: "created" as const }]
+      : [],
   );
+  // An id may be given to another group.
+  const deleted = made.flatMap(({ type, groupId }) => (type === "group.delete" ? (groupId ?? []) : []));
   // Taking something back in a group does not make the group ours.
   const adopted = (undoes === undefined ? plan.groups : []).flatMap(({ group, groupId, ours }) =>
     ours && groupId !== undefined ? [{ groupId, group, origin: "adopted" as const }] : [],
@@ -216,7 +231,13 @@ async function rememberProvider(
     scope,
     invited.map((key) => ({ ...key, state: "pending" as const, sentAt: finishedAt })),
   );
-  await state.forgetInvitations(scope, [...joined, ...removed]);
+  // What was sent since the run began is none of its business: it may have broken off long ago.
+  const newer = new Set((await state.invitations(scope)).filter(({ sentAt }) => sentAt > finishedAt).map(keyOf));
+  await state.forgetInvitations(
+    scope,
+    [...joined, ...removed].filter((key) => !newer.has(keyOf(key))),
+  );
+  await state.forgetGroups(scope, deleted);
 }
 
 /**
@@ -237,17 +258,23 @@ async function rememberUnseen(
       .filter(({ provider, outcome }) => provider === plan.id && outcome === "answered")
       .flatMap(({ changes }) => changes.map(changeKey)),
   );
-  const added = outcomes.flatMap((outcome): readonly MembershipKey[] => {
-    const { type, status, groupId, account, ours } = outcome;
-    const isAccepted = type === "member.add" && status === "unknown" && answered.has(changeKey(outcome));
-    const isOurs = undoes === undefined || ours === true;
-    return isAccepted && isOurs && groupId !== undefined && account !== undefined ? [{ groupId, account }] : [];
+  const accepted = outcomes.flatMap((outcome): readonly (Outcome & MembershipKey)[] => {
+    const { type, groupId, account } = outcome;
+    const isAccepted = type === "member.add" && answered.has(changeKey(outcome));
+    return isAccepted && groupId !== undefined && account !== undefined ? [{ ...outcome, groupId, account }] : [];
   });
-  await state.rememberAdded(scope, runId, added);
+  const unread = accepted.filter(({ status }) => status === "unknown");
+  await state.rememberAdded(
+    scope,
+    runId,
+    unread.filter(({ ours }) => undoes === undefined || ours === true),
+  );
   if (!sendsInvitations) return;
+  // Who is not shown as invited may have said no at once.
+  const unseen = accepted.filter(({ status, error }) => status === "skipped" && error?.code === "not-applied");
   await state.rememberInvitations(
     scope,
-    added.map((key) => ({ ...key, state: "pending" as const, sentAt: finishedAt })),
+    [...unread, ...unseen].map(({ groupId, account }) => ({ groupId, account, state: "pending", sentAt: finishedAt })),
   );
 }
 
@@ -313,12 +340,13 @@ export interface BrokenRun {
   readonly journal: readonly JournalEntry[];
 }
 
-/** Runs that did not come to their end and wrote to nothing but what the lease is on. */
+/** Runs that did not come to their end and wrote to something that the lease is on. */
 export async function findBrokenRuns(state: State, lease: Lease): Promise<readonly BrokenRun[]> {
   const broken: BrokenRun[] = [];
   for (const { runId, startedAt } of await state.openRuns()) {
     const run = await state.run(runId);
-    if (run?.plan.providers.every(({ identity }) => identity === "" || lease.names.includes(identity))) {
+    // Whose lease we have, at one of its providers, writes no more.
+    if (run?.plan.providers.some(({ identity }) => lease.names.includes(identity))) {
       broken.push({ runId, startedAt, plan: run.plan, journal: run.journal });
     }
   }
@@ -363,19 +391,25 @@ export function concludeProvider(
   for (const planned of plan.changes) {
     const entry = sent.get(changeKey(planned));
     const reading = readingOf.get(planned.group);
+    const isNoMore = reading ? isAnother(planned, reading) : !isNamed(planned.group);
     if (!entry) book.set(planned, { status: "skipped", error: NOT_SENT });
-    else if (!reading && !isNamed(planned.group)) book.set(planned, { status: "unknown", error: NOT_READ });
+    else if (isNoMore) book.set(planned, { status: "unknown", error: NOT_READ });
     else if (!reading || reading.state === "problem" || reading.state === "unread") return undefined;
     else {
       if (reading.state === "found") groupIds.set(planned.group, reading.snapshot.group.id);
       const change = asFarAsMade(planned, reading);
-      book.set(change, endOf(change, entry, reading));
+      book.set(change, endOf(change, entry, reading, plan.changes));
     }
   }
   const { id, type, unresolved, problems, notes } = plan;
   const calls = { read: 0, write: entries.length, retried: 0, throttledSeconds: 0 };
   const outcomes = listOutcomes({ ...plan, changes: [...book.keys()] }, book, groupIds);
   return { id, type, outcomes, unresolved, problems, notes, calls };
+}
+
+/** Whether the group of the spec is another one there by now than the one that was written to. */
+function isAnother({ groupId }: Change, reading: TargetReading): boolean {
+  return reading.state === "found" && groupId !== undefined && reading.snapshot.group.id !== groupId;
 }
 
 /** Writes down what a broken run has truly done at one provider: before it is asked what is ours and who was invited. */
@@ -389,6 +423,8 @@ export async function rememberBroken(
   const { undoes } = run.plan;
   const facts = { runId: run.runId, ...(undoes !== undefined && { undoes }), finishedAt: run.startedAt };
   await rememberProvider(state, plan, outcomes, facts);
+  const unread = outcomes.filter(({ status }) => status === "unknown");
+  await rememberUnseen(state, plan, unread, facts, run.journal, sendsInvitations);
   if (!sendsInvitations) return;
   // The service had said yes to inviting them, and shows no invitation: they have said no by now.
   const gone = outcomes.flatMap(({ type, groupId, account, error }): readonly InvitationRecord[] =>
@@ -416,7 +452,7 @@ const NOT_SENT: ErrorSummary = { code: "stopped", message: "The process ended be
 const NOT_READ: ErrorSummary = {
   code: "not-read",
   message:
-    "The process ended while this was sent, and the spec does not name the group any more, so nobody has looked.",
+    "The process ended while this was sent, and the spec does not name that group any more, so nobody has looked.",
 };
 /** Why something is not so, by how its call ended. */
 const NOT_SHOWN = {
@@ -438,12 +474,29 @@ function asFarAsMade(change: Change, reading: TargetReading): Change {
   return member?.state === "active" && member.direct ? { ...change, role: member.role } : change;
 }
 
-function endOf(change: Change, { outcome = "unknown" }: JournalEntry, reading: TargetReading): Progress {
+function endOf(
+  change: Change,
+  { outcome = "unknown" }: JournalEntry,
+  reading: TargetReading,
+  planned: readonly Change[],
+): Progress {
   const found = reading.state === "found" ? reading.snapshot : undefined;
   const so = found ? isSo(change, found) : change.type === "group.delete" || change.type === "member.remove";
   if (!so) return { status: outcome === "refused" ? "failed" : "skipped", error: NOT_SHOWN[outcome] };
   const member = found?.members.find(({ account }) => account === change.account);
-  return { status: change.type === "member.add" && member?.state === "pending" ? "pending" : "applied" };
+  // An invitation is taken for ours, so that whoever says no to it is not asked again.
+  if (change.type === "member.add" && member?.state === "pending") return { status: "pending" };
+  const isByOthers =
+    outcome === "refused" ||
+    (outcome === "unknown" && change.type === "group.create" && found !== undefined && hasStrangers(found, planned));
+  return { status: isByOthers ? "already" : "applied" };
+}
+
+/** Whether people are in a group whom nobody was about to put there; whoever makes a group may own it. */
+function hasStrangers({ members }: Snapshot, planned: readonly Change[]): boolean {
+  const coming = new Set(planned.filter(({ type }) => type === "member.add").map(({ account }) => account));
+  const strangers = members.filter(({ account }) => !coming.has(account));
+  return strangers.length > 1 || strangers.some(({ role }) => role !== "owner");
 }
 
 function changeKey({ type, group, account, role }: Change): string {

@@ -5,6 +5,7 @@ import { endsEverything, readEach } from "../http/many.js";
 import type { Change, ErrorSummary, Precondition, ProviderPlan, Snapshot } from "../model.js";
 import type { GroupProvider } from "../provider.js";
 import type { Meter } from "./events.js";
+import type { BrokenRun, ProviderMemory } from "./memory.js";
 import { digestMembers } from "./plan.js";
 import { readGroupWhole } from "./snapshot.js";
 
@@ -70,6 +71,60 @@ export async function recheck(
     }
   }
   return { snapshots, moved };
+}
+
+/**
+ * What has been remembered since the plan was made, and stands against it: groups to leave out, and why. Throws
+ * `plan-invalid` when the provider was read as somebody else meanwhile. `createdAt`: when the plan was made.
+ */
+export function recheckMemory(
+  plan: ProviderPlan,
+  createdAt: string,
+  memory: ProviderMemory,
+  broken: readonly BrokenRun[],
+): ReadonlyMap<string, ErrorSummary> {
+  const { id, identity, lastIdentity, changes } = plan;
+  const { lastIdentity: last } = memory;
+  if (last !== undefined && last !== identity && last !== lastIdentity) {
+    throw new GroupSyncError(
+      "plan-invalid",
+      `${id} was last read as ${last}, of which the plan for ${identity} does not know; plan anew.`,
+      { provider: id },
+    );
+  }
+  const moved = new Map<string, ErrorSummary>();
+  for (const change of changes) {
+    const message = describeMemory(change, plan, createdAt, memory);
+    if (message !== undefined) moved.set(change.group, { code: "conflict", message });
+  }
+  const message = "A run that broke off was writing to the group since the plan was made; plan anew.";
+  for (const { startedAt, plan: other, journal } of broken) {
+    const isSame = other.providers.some((part) => part.id === id && part.identity === identity);
+    if (!isSame || startedAt < createdAt) continue;
+    const sent = journal.flatMap((entry) => (entry.provider === id ? entry.changes : []));
+    for (const { group } of sent) moved.set(group, { code: "conflict", message });
+  }
+  return moved;
+}
+
+/** Why a change is not what it was when it was planned. */
+function describeMemory(
+  { type, ours, person, account = "", groupId = "" }: Change,
+  { lastIdentity }: ProviderPlan,
+  createdAt: string,
+  { isOurs, invitedAt, declined }: ProviderMemory,
+): string | undefined {
+  const who = person ?? account;
+  if (type === "member.remove" && ours && !isOurs(groupId, account)) {
+    return `${who} had been added from here when the plan was made, and was taken out since: who put them back is somebody else; plan anew.`;
+  }
+  if (type !== "member.add") return undefined;
+  if ((invitedAt(groupId, account) ?? "") > createdAt) {
+    return `${who} has been invited since the plan was made, and nobody is asked twice; plan anew.`;
+  }
+  return lastIdentity === undefined && declined(groupId, account)
+    ? `${who} was invited before and has declined, of which the plan does not know; plan anew.`
+    : undefined;
 }
 
 /** How a group differs from what the plan found, if it does. Not every service has versions, so all else is compared too. */

@@ -56,11 +56,11 @@ import {
   rememberLosses,
   rememberReport,
 } from "./memory.js";
-import { type IsUnmoved, recallVerified, rememberVerified } from "./incremental.js";
+import { recallVerified, rememberVerified } from "./incremental.js";
 import { buildPlan, digestMembers, parsePlan } from "./plan.js";
-import { type Current, recheck } from "./recheck.js";
+import { type Current, recheck, recheckMemory } from "./recheck.js";
 import { buildReport, listOutcomes, listResidual, type ProviderResult } from "./report.js";
-import { confirmKinds, readTargets, type RememberedIds, type TargetReading } from "./snapshot.js";
+import { confirmKinds, type ReadingOptions, readTargets, type TargetReading } from "./snapshot.js";
 import { diffDeed, listDeeds } from "./undo.js";
 import { verifyChanges } from "./verify.js";
 
@@ -148,6 +148,8 @@ interface ProviderDraft {
   readonly access: Access;
   readonly diff?: ProviderDiff;
   readonly readings: readonly TargetReading[];
+  /** Whom the provider was last read as, whoever it was. */
+  readonly lastIdentity?: string;
   /** What is told besides, such as what became of a run that died. */
   readonly notes?: readonly string[];
   readonly error?: GroupSyncError;
@@ -490,8 +492,10 @@ async function draftProvider(
     // What is taken back, and what a dead run may have done, is looked at.
     const mayTrust = isIncremental && !work.diff && broken.length === 0;
     const isUnmoved = state && mayTrust ? await recallVerified(state, scope, wishOf, run.now()) : undefined;
-    const remembered = state ? await recallIds(state, scope) : undefined;
-    const read = await readPastLate(access, targets, isLate, run, isUnmoved, remembered);
+    const rememberedIds = state ? await recallIds(state, scope) : undefined;
+    // What is taken back is found by its id, whatever the spec says by now.
+    const others = work.diff ? [] : targetsBeside(targets, spec.targets).filter((each) => each.provider === id);
+    const read = await readPastLate(access, targets, isLate, run, { isUnmoved, rememberedIds, others });
     let readings = stampReadings(read, report.identity);
     for (const each of state ? broken : []) {
       const plan = each.plan.providers.find((part) => part.id === id && part.identity === scope.identity);
@@ -499,6 +503,7 @@ async function draftProvider(
       if (state && part) await rememberBroken(state, each, plan, part, capabilities.invitations.value);
     }
     const memory = state ? findDeclined(await recall(state, scope), readings) : NO_MEMORY;
+    const then = state && former !== scope.identity ? await recall(state, { ...scope, identity: former }) : memory;
     if (state && run.lease) {
       await rememberAnswers(state, scope, readings);
       await rememberLosses(state, scope, readings, broken);
@@ -507,7 +512,7 @@ async function draftProvider(
     const compare = () =>
       readings.map((reading) =>
         nameStrangers(
-          work.diff?.(reading, capabilities, memory.isOurs) ??
+          work.diff?.(reading, capabilities, then.isOurs) ??
             diffTarget(reading, identities, capabilities, today, memory.isOurs),
           pinned,
         ),
@@ -541,6 +546,7 @@ async function draftProvider(
     return {
       access,
       readings,
+      ...(memory.lastIdentity !== undefined && { lastIdentity: memory.lastIdentity }),
       notes,
       diff: {
         provider: id,
@@ -570,6 +576,11 @@ function addressesIn(readings: readonly TargetReading[]): ReadonlyMap<string, st
   return addresses;
 }
 
+function targetsBeside(some: readonly Target[], all: readonly Target[]): readonly Target[] {
+  const among = new Set(some);
+  return all.filter((target) => !among.has(target));
+}
+
 const FIRST_PAUSE_MS = 250;
 const LONGEST_PAUSE_MS = 5_000;
 
@@ -582,13 +593,17 @@ async function readPastLate(
   targets: readonly Target[],
   isLate: (reading: TargetReading) => boolean,
   { onEvent, options: { signal, verifyMs } }: Run,
-  isUnmoved: IsUnmoved | undefined,
-  remembered: RememberedIds | undefined,
+  more: Pick<ReadingOptions, "isUnmoved" | "rememberedIds" | "others">,
 ): Promise<readonly TargetReading[]> {
   const tell = (done: number, total: number) =>
     onEvent({ type: "progress", provider: provider.id, phase: "read", done, total });
   const read = (which: readonly Target[], within: CallContext) =>
-    readTargets(which, provider, within, tell, isUnmoved, remembered);
+    readTargets(which, provider, within, {
+      ...more,
+      onProgress: tell,
+      // Read again by themselves, some are among others all the same.
+      others: [...(more.others ?? []), ...targetsBeside(which, targets)],
+    });
   const readings = await read(targets, context);
   let late = readings.filter(isLate);
   if (late.length === 0) return readings;
@@ -649,6 +664,7 @@ function planProvider(
     type: provider.type,
     identity: report?.identity ?? "",
     ...(former !== undefined && { formerIdentity: former }),
+    ...(draft.lastIdentity !== undefined && { lastIdentity: draft.lastIdentity }),
     changes,
     held,
     unresolved: diff ? listUnresolved(diff) : [],
@@ -728,7 +744,9 @@ async function executePlan(plan: Plan, run: Run, fresh: PlannedRun | undefined):
       const provider = options.providers.find(({ id }) => id === providerPlan.id);
       const meter = fresh?.meters.get(providerPlan.id) ?? createMeter(run.onEvent, () => run.lease?.check());
       if (!provider || providerPlan.error) return failedResult(providerPlan, meter);
-      return executeProvider(providerPlan, provider, meter, fresh?.snapshots.get(provider.id), run);
+      const current = fresh && { snapshots: fresh.snapshots.get(provider.id) ?? new Map(), moved: new Map() };
+      const look = () => recheckAll(providerPlan, plan.createdAt, provider, meter, run);
+      return executeProvider(providerPlan, provider, meter, current ? () => Promise.resolve(current) : look, run);
     }),
   );
   const facts = { runId, planId: plan.planId, ...(plan.undoes !== undefined && { undoes: plan.undoes }), startedAt };
@@ -745,6 +763,21 @@ async function executePlan(plan: Plan, run: Run, fresh: PlannedRun | undefined):
   }
 }
 
+/** What there is before the first write, and what stands against the plan since it was made. */
+async function recheckAll(
+  plan: ProviderPlan,
+  createdAt: string,
+  provider: GroupProvider,
+  meter: Meter,
+  { options: { state, signal }, lease, runId }: Run,
+): Promise<Current> {
+  const { snapshots, moved } = await recheck(plan, provider, meter, signal);
+  if (!state || !lease) return { snapshots, moved };
+  const memory = await recall(state, { provider: plan.id, identity: plan.identity });
+  const broken = (await findBrokenRuns(state, lease.lease)).filter((each) => each.runId !== runId);
+  return { snapshots, moved: new Map([...recheckMemory(plan, createdAt, memory, broken), ...moved]) };
+}
+
 /** So many runs can be shown and taken back. */
 const RUNS_KEPT = 1000;
 
@@ -752,14 +785,14 @@ async function executeProvider(
   plan: ProviderPlan,
   provider: GroupProvider,
   meter: Meter,
-  fresh: ReadonlyMap<string, Snapshot> | undefined,
+  look: () => Promise<Current>,
   run: Run,
 ): Promise<ProviderResult> {
   const { onEvent, options } = run;
   const { signal, state } = options;
   let current: Current;
   try {
-    current = fresh ? { snapshots: fresh, moved: new Map() } : await recheck(plan, provider, meter, signal);
+    current = await look();
   } catch (error) {
     if (!isGroupSyncError(error)) throw error;
     return failedResult({ ...plan, error: summarizeError(error) }, meter, error);

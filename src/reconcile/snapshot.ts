@@ -37,18 +37,23 @@ interface Problem {
 const READINGS = 3;
 const BETWEEN_READINGS_MS = 300;
 
-/**
- * Finds and reads the groups of all targets of one provider. Throws when the list of groups cannot be read at all.
- * `isUnmoved`: groups that need not be read. @default none
- * `rememberedIds`: ids of groups that were ours, by group of the spec. @default none
- */
+/** How targets are read; nothing of it has to be known. */
+export interface ReadingOptions {
+  readonly onProgress?: (done: number, total: number) => void;
+  /** Groups that need not be read. @default none */
+  readonly isUnmoved?: ((target: Target, group: Group) => boolean) | undefined;
+  /** Ids of groups that were ours, by group of the spec. @default none */
+  readonly rememberedIds?: RememberedIds | undefined;
+  /** What else the spec wants there: it is not read, but no group of it is taken for another's. @default none */
+  readonly others?: readonly Target[];
+}
+
+/** Finds and reads the groups of targets of one provider. Throws when the list of groups cannot be read at all. */
 export async function readTargets(
   targets: readonly Target[],
   provider: GroupProvider,
   context: CallContext,
-  onProgress: (done: number, total: number) => void = () => {},
-  isUnmoved: (target: Target, group: Group) => boolean = () => false,
-  rememberedIds: RememberedIds = new Map(),
+  { onProgress = () => {}, isUnmoved = () => false, rememberedIds = new Map(), others = [] }: ReadingOptions = {},
 ): Promise<readonly TargetReading[]> {
   const list = () =>
     readWhole(
@@ -61,18 +66,18 @@ export async function readTargets(
   // that is done; that nothing is left to be deleted rests on the list alone.
   const isDoubtful = first.groups.length === 0 && targets.some(({ absent }) => absent);
   const listing = isDoubtful ? await list() : first;
-  const named = targets.map((target) =>
+  const named = [...targets, ...others].map((target) =>
     target.groupId === undefined ? target : { ...target, groupId: normalizeId(target.groupId, provider) },
   );
-  const matched = matchTargets(named, listing, provider.capabilities);
+  const matched = matchTargets(named, listing, provider.capabilities).slice(0, targets.length);
   const matches = (await confirmAbsence(matched, listing, rememberedIds, provider, context)).map((match) =>
     match.state === "matched" && match.doubt === undefined && isUnmoved(match.target, match.group)
       ? { state: "unread" as const, target: match.target, group: match.group }
       : match,
   );
   const ids = matches.flatMap((match) => (match.state === "matched" ? [match.group.id] : []));
-  const others = matches.length - ids.length;
-  const results = await readGroupsWhole(ids, provider, context, (done) => onProgress(others + done, targets.length));
+  const unread = matches.length - ids.length;
+  const results = await readGroupsWhole(ids, provider, context, (done) => onProgress(unread + done, targets.length));
   return matches.map((match) =>
     match.state === "matched" ? describeReading(match, results.get(match.group.id)) : match,
   );

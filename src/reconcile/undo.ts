@@ -15,6 +15,8 @@ export interface Deed {
   /** The group's place, as it has to be found now. */
   readonly target: Target;
   readonly outcomes: readonly Outcome[];
+  /** Whether the run had taken another back. Whom it put back, somebody else may have added first. */
+  readonly wasUndo?: boolean;
 }
 
 /** Everything that a run did, by provider and group. Limits of guards come from the spec at hand. */
@@ -24,6 +26,7 @@ export function listDeeds(report: Report, spec: Pick<Spec, "targets" | "guards">
     return [...groupBy(done, ({ group }) => group)].map(([group, ofGroup]) => ({
       target: targetOf(id, group, ofGroup, guardsOf(id, group, spec)),
       outcomes: ofGroup,
+      ...(report.undoes !== undefined && { wasUndo: true }),
     }));
   });
 }
@@ -57,10 +60,10 @@ function targetOf(provider: ProviderId, group: string, outcomes: readonly Outcom
 
 /** The inverse of a deed, against what is there now. `isOurs`: whether this installation added the account to the group. */
 export function diffDeed(
-  { outcomes }: Deed,
+  { outcomes, wasUndo = false }: Deed,
   reading: TargetReading,
   capabilities: Capabilities,
-  isOurs: (groupId: string, account: string) => boolean = () => false,
+  isOurs: (groupId: string, account: string) => boolean,
 ): TargetDiff {
   const { target } = reading;
   const nothing: TargetDiff = { target, reading, changes: [], unresolved: [], notes: [] };
@@ -69,7 +72,7 @@ export function diffDeed(
   const restored = deleted && restoreGroup(deleted, reading);
   if (!restored && reading.state === "absent") return nothing;
   const { changes, notes } =
-    restored ?? (reading.state === "found" ? invertAll(outcomes, target, reading.snapshot, isOurs) : nothing);
+    restored ?? (reading.state === "found" ? invertAll(outcomes, target, reading.snapshot, isOurs, wasUndo) : nothing);
   const invited = changes.filter(({ type }) => type === "member.add").length;
   const invitation = `${invited} ${invited === 1 ? "person has" : "people have"} to accept a new invitation to be back`;
   const told = [...notes, ...(capabilities.invitations.value && invited > 0 ? [invitation] : [])];
@@ -84,6 +87,7 @@ function invertAll(
   target: Target,
   snapshot: Snapshot,
   isOurs: (groupId: string, account: string) => boolean,
+  wasUndo: boolean,
 ): Restoration {
   const { group, members } = snapshot;
   if (outcomes.some(({ type }) => type === "group.create")) {
@@ -97,7 +101,11 @@ function invertAll(
   }
   const actual = new Map(members.map((member) => [member.account, member]));
   // The last step first: a role that was given before another was taken is taken after that one is given back.
-  const inverse = outcomes.toReversed().map((outcome) => invert(outcome, actual.get(outcome.account ?? ""), group));
+  const inverse = outcomes
+    .toReversed()
+    .map((outcome) =>
+      invert(outcome, actual.get(outcome.account ?? ""), group, wasUndo || isOurs(group.id, outcome.account ?? "")),
+    );
   const changes = inverse
     .flatMap((each) => ("change" in each ? [each.change] : []))
     .map(
@@ -154,6 +162,7 @@ function invert(
   outcome: Outcome,
   member: Member | undefined,
   group: { readonly name: string; readonly description?: string },
+  isOurs: boolean,
 ): Inverse {
   const { account, person, label, role } = outcome;
   const who = {
@@ -164,6 +173,7 @@ function invert(
   switch (outcome.type) {
     case "member.add":
       if (!member) return {};
+      if (!isOurs) return { note: `${nameOf(outcome)} was taken out and put back since; left alone` };
       if (member.role !== role && member.state !== "pending")
         return { note: `${nameOf(outcome)} is ${member.role} by now; left alone` };
       return {

@@ -127,6 +127,17 @@ export function createMemoryState(): State {
 
     managedGroups: (scope) => attempt(() => groups.list(scope)),
     rememberGroups: (scope, rows) => attempt(() => groups.put(scope, rows)),
+    forgetGroups: (scope, groupIds) =>
+      attempt(() => {
+        const gone = new Set(groupIds);
+        const among = <T extends { readonly groupId: string }>(table: Table<T>) =>
+          table.list(scope).filter(({ groupId }) => gone.has(groupId));
+        storable(groupIds.map((groupId) => ({ groupId })));
+        groups.drop(scope, among(groups), groupKey);
+        memberships.drop(scope, among(memberships), membershipKey);
+        invitations.drop(scope, among(invitations), membershipKey);
+        verified.drop(scope, among(verified), groupKey);
+      }),
 
     ownedMemberships: (scope) => attempt(() => memberships.list(scope)),
     rememberAdded: (scope, runId, rows) =>

@@ -483,6 +483,30 @@ function createSqlState(backend: Backend): State {
         );
       }),
 
+    forgetGroups: ({ provider, identity }, groupIds) =>
+      write(async (db) => {
+        const rows = storable(distinct(groupIds, (groupId) => [groupId]).map((groupId) => ({ groupId })));
+        for (const table of [
+          "group_sync_groups",
+          "group_sync_memberships",
+          "group_sync_invitations",
+          "group_sync_verified",
+        ] as const) {
+          await inPieces(rows, (piece) =>
+            db
+              .deleteFrom(table)
+              .where("provider", "=", provider)
+              .where("identity", "=", identity)
+              .where(
+                "group_id",
+                "in",
+                piece.map(({ groupId }) => groupId),
+              )
+              .execute(),
+          );
+        }
+      }),
+
     ownedMemberships: ({ provider, identity }) =>
       read((db) =>
         db

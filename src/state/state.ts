@@ -129,6 +129,8 @@ export interface State {
   /** Groups of this scope that we created or adopted. */
   managedGroups(scope: Scope): Promise<readonly ManagedGroup[]>;
   rememberGroups(scope: Scope, groups: readonly ManagedGroup[]): Promise<void>;
+  /** Forgets groups that are gone, with everything that is remembered of them: an id may be given to another group. */
+  forgetGroups(scope: Scope, groupIds: readonly string[]): Promise<void>;
 
   /** Memberships that this installation added and has not removed since. */
   ownedMemberships(scope: Scope): Promise<readonly MembershipKey[]>;

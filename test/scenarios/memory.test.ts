@@ -336,14 +336,20 @@ describe("a group of ours that the list does not show", () => {
     expect(trueMembers(world, "docs", "Crew")).toEqual(["p0", "p1"]);
   });
 
-  it("is known by what the spec calls it now", async () => {
+  it("is a stranger to another group of a spec until it is adopted, and known by that from then on", async () => {
     const world = await startWith("docspace");
     const state = await createStore().open();
-    const { runId } = await run(world, crew("p0"), state);
-    const { spec, ...options } = await optionsFor(world, crew("p0"), state, {});
-    const targets = spec.targets.map((target) => ({ ...target, group: "team" }));
-    await reconcile({ ...options, spec: { ...spec, targets } });
-    expect(await state.managedGroups(await scopeOf(state, { runId }, "docs"))).toEqual([
+    const { runId } = await run(world, crew("p0", "p1"), state);
+    const scope = await scopeOf(state, { runId }, "docs");
+    const as = async (allow: readonly Allowance[]) => {
+      const { spec, ...options } = await optionsFor(world, crew("p0"), state, { allow });
+      const targets = spec.targets.map((target) => ({ ...target, group: "team" }));
+      return reconcile({ ...options, spec: { ...spec, targets } });
+    };
+    expect(heldOf(await as([]), world)).toEqual(["adoption: p1"]);
+    expect(await state.managedGroups(scope)).toMatchObject([{ group: "Crew" }]);
+    expect((await as([{ guard: "adoption" }])).status).toBe("converged");
+    expect(await state.managedGroups(scope)).toEqual([
       { groupId: groupIdOf(world, "docs").toLowerCase(), group: "team", origin: "created" },
     ]);
   });

@@ -231,7 +231,7 @@ export function compare(scene: Scene): Compared {
         identities,
         ...(ownAccount !== undefined && { ownAccount }),
         holders: new Map((scene.holders ?? []).map((account) => [account.id, account])),
-        recollection: { managed: new Set(), declined: () => false, ...scene.recollection },
+        recollection: { managed: new Map(), declined: () => false, ...scene.recollection },
         targets: diffs,
       },
     ],

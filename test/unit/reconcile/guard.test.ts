@@ -747,8 +747,12 @@ describe("mode owned", () => {
 
 it("a group that is remembered as ours needs no adoption", () => {
   const id = compare(scenes.adoption).held[0]?.groupId ?? "";
-  expect(compare({ ...scenes.adoption, recollection: { managed: new Set([id]) } }).held).toEqual([]);
-  expect(compare({ ...scenes.adoption, recollection: { managed: new Set(["another"]) } }).held).toHaveLength(1);
+  expect(compare({ ...scenes.adoption, recollection: { managed: new Map([[id, "crew"]]) } }).held).toEqual([]);
+  // Another group of the spec has no right to what was made for this one.
+  expect(compare({ ...scenes.adoption, recollection: { managed: new Map([[id, "deck"]]) } }).held).toHaveLength(1);
+  expect(compare({ ...scenes.adoption, recollection: { managed: new Map([["another", "crew"]]) } }).held).toHaveLength(
+    1,
+  );
 });
 
 it("a holder whose loss is held does not lose a role with room for one by another way, whatever else is acknowledged", () => {

@@ -230,7 +230,7 @@ describe("reading", () => {
       listGroups: async () => ({ groups: [], evidence: evidence() }),
     });
     const recalling = (target: Parameters<typeof group>, from: GroupProvider) =>
-      readTargets([group(...target)], from, createCallContext(), undefined, undefined, remembered);
+      readTargets([group(...target)], from, createCallContext(), { rememberedIds: remembered });
 
     it.each([false, true])(
       "is no ground to make or to forget it, while it answers by itself (absent: %s)",

@@ -53,18 +53,22 @@ interface Now {
   /** Undefined: the group is not there. */
   readonly there?: Actual;
   readonly capabilities?: Capabilities;
+  /** Default: whoever the run added. */
   readonly ours?: readonly string[];
 }
 
 /** The inverse of one group's deed. */
-function inverse(outcomes: readonly Did[], { there, capabilities = everything, ours = [] }: Now): TargetDiff {
+function inverse(outcomes: readonly Did[], { there, capabilities = everything, ours }: Now): TargetDiff {
   const [deed, other] = listDeeds(reportOf(...outcomes), spec);
   if (!deed || other) throw new Error("not one deed");
   const { target } = deed;
   const reading = there
     ? ({ state: "found", target, matchedBy: "id", snapshot: snapshotOf(there) } as const)
     : ({ state: "absent", target } as const);
-  return diffDeed(deed, reading, capabilities, (_, account) => ours.includes(account));
+  const added = outcomes.flatMap(({ type, account }) =>
+    type === "member.add" && account !== undefined ? [account] : [],
+  );
+  return diffDeed(deed, reading, capabilities, (_, account) => (ours ?? added).includes(account));
 }
 
 const lines = (outcomes: readonly Did[], now: Now): readonly string[] => inverse(outcomes, now).changes.map(line);
@@ -311,6 +315,24 @@ describe("a group that was deleted", () => {
   });
 });
 
+it("an addition that somebody else has made anew since is left alone, and that is said", () => {
+  const now = { there: actual("crew", ["ada", "ben"]), ours: ["@ben"] };
+  expect(inverse([added("ada"), added("ben")], now).changes.map(line)).toEqual(["crew - ben"]);
+  expect(inverse([added("ada")], now).notes).toEqual(["crew: ada was taken out and put back since; left alone"]);
+});
+
+it("whom an undo put back is taken out again, whoever had added them first", () => {
+  const [deed] = listDeeds({ ...reportOf(added("ada")), undoes: "run-0" }, spec);
+  if (!deed) throw new Error("no deed");
+  const reading = {
+    state: "found",
+    target: deed.target,
+    matchedBy: "id",
+    snapshot: snapshotOf(actual("crew", ["ada"])),
+  } as const;
+  expect(diffDeed(deed, reading, everything, () => false).changes.map(line)).toEqual(["crew - ada"]);
+});
+
 describe("a group", () => {
   it("that others have deleted since is nothing to take anything back in", () => {
     expect(inverse([added("ada"), removed("ben")], {})).toMatchObject({ changes: [], notes: [] });
@@ -320,7 +342,7 @@ describe("a group", () => {
     const [deed] = listDeeds(reportOf(added("ada")), spec);
     if (!deed) throw new Error("no deed");
     const reading = { state: "problem", target: deed.target, message: "it cannot be read" } as const;
-    expect(diffDeed(deed, reading, everything)).toMatchObject({ changes: [], notes: [] });
+    expect(diffDeed(deed, reading, everything, () => true)).toMatchObject({ changes: [], notes: [] });
   });
 });
 
