@@ -280,7 +280,7 @@ function guardTarget(ledger: Ledger, provider: ProviderDiff, options: GuardOptio
     declined,
     "declined-invitation",
     options,
-    "Was invited before, and has declined or was taken off the list there; nobody is asked again unasked.",
+    "Was invited before, and the invitation is not there any more: declined, taken back there, or lost; nobody is asked again unasked.",
   );
   if (!isOurs(reading, provider)) {
     hold(

@@ -13,7 +13,7 @@ export interface Ledger {
   hasAdded(service: Service, groupId: string, account: string): boolean;
   /** Whether it did so in a run without faults, and nobody meddled with it: then it must know. */
   hasSurelyAdded(service: Service, groupId: string, account: string): boolean;
-  /** Whether the tool invited the account in an earlier run. */
+  /** Whether the tool invited the account in an earlier run, or had a yes of the service for it. */
   wasInvited(service: Service, groupId: string, account: string): boolean;
   /** Whether an invitation of an earlier run was declined. */
   hasDeclined(service: Service, groupId: string, account: string): boolean;
@@ -46,6 +46,7 @@ export function createLedger({ effects }: Witness, remembers: boolean): Ledger {
   const added = new Set<string>();
   const surely = new Set<string>();
   const invited = new Set<string>();
+  const unseen = new Set<string>();
   const readByOther = new Set<Service>();
   return {
     hasMade: (service, groupId) => made.has(keyOf({ service, groupId })),
@@ -57,7 +58,10 @@ export function createLedger({ effects }: Witness, remembers: boolean): Ledger {
       );
       return surely.has(key) && !isTouched;
     },
-    wasInvited: (service, groupId, account) => invited.has(keyOf({ service, groupId, account })),
+    wasInvited(service, groupId, account) {
+      const key = keyOf({ service, groupId, account });
+      return invited.has(key) || unseen.has(key);
+    },
     hasDeclined(service, groupId, account) {
       const key = keyOf({ service, groupId, account });
       return invited.has(key) && effects.some((effect) => keyOf(effect) === key && isRefusal(effect));
@@ -68,6 +72,10 @@ export function createLedger({ effects }: Witness, remembers: boolean): Ledger {
       for (const service of asOther) {
         const part = report?.providers.find(({ id }) => id === providerIds[service]);
         if (part && !part.error) readByOther.add(service);
+      }
+      for (const outcome of report?.providers.find(({ id }) => id === providerIds.brainstem)?.outcomes ?? []) {
+        const { groupId = "", account = "", status } = outcome;
+        if (status === "skipped" || status === "unknown") unseen.add(keyOf({ service: "brainstem", groupId, account }));
       }
       for (const effect of done) {
         if (effect.by !== "tool" || asOther.includes(effect.service)) continue;

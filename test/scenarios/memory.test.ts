@@ -10,6 +10,7 @@ import {
   type Allowance,
   applyPlan,
   type Change,
+  createCallContext,
   createPlan,
   createProviders,
   type HeldChange,
@@ -577,6 +578,129 @@ it("another tenant under the same name is a stranger: nothing that is remembered
   expect(trueMembers(second, "docs", "Crew")).toEqual(["p0", "p1"]);
 });
 
+describe("a plan that was made before", () => {
+  const mail = (person: string) => `${person}@example.org`;
+  const errorsIn = ({ providers }: Report) =>
+    providers.flatMap(({ error, outcomes }) => [
+      ...(error ? [error.message] : []),
+      ...outcomes.flatMap((outcome) => (outcome.status === "skipped" && outcome.error ? [outcome.error.message] : [])),
+    ]);
+
+  it("invites nobody who was invited since, though they have declined meanwhile", async () => {
+    const world = await startWith("brainstem", [{ name: "Crew", owners: ["p0"] }]);
+    const state = await createStore().open();
+    const options = await optionsFor(world, crew("p1"), state, {});
+    const plan = await createPlan(options);
+    expect((await applyPlan(plan, options)).summary.pending).toBe(1);
+    controlOf(world, "lab").answerInvitations("reject", { account: mail("p1") });
+    const before = writes(world);
+    expect(errorsIn(await applyPlan(plan, options))).toEqual([
+      "p1 has been invited since the plan was made, and nobody is asked twice; plan anew.",
+    ]);
+    expect(writes(world)).toBe(before);
+  });
+
+  it("invites nobody who has declined, of which it does not know; what it knows was acknowledged", async () => {
+    const world = await startWith("brainstem", [{ name: "Crew", owners: ["p0"] }]);
+    const state = await createStore().open();
+    await run(world, crew("p1"), state);
+    controlOf(world, "lab").answerInvitations("reject", { account: mail("p1") });
+    await run(world, crew("p1"), state);
+    const options = await optionsFor(world, crew("p1"), state, { allow: ["declined-invitation"] });
+    const { state: _state, ...forgetful } = options;
+    expect(errorsIn(await applyPlan(await createPlan(forgetful), options))).toEqual([
+      "p1 was invited before and has declined, of which the plan does not know; plan anew.",
+    ]);
+    expect((await applyPlan(await createPlan(options), options)).summary.pending).toBe(1);
+  });
+
+  it.each(["faces", "lab", "docs"] as const)("takes nobody out at %s whom others have put back since", async (key) => {
+    const world = await startWith(providerIds[key], [{ name: "Crew", owners: ["p0"] }]);
+    const state = await createStore().open();
+    const wish = (...members: readonly string[]): SpecWish => ({ ...crew("p0", ...members), adopt: true });
+    await run(world, wish("p1"), state);
+    controlOf(world, key).answerInvitations("accept");
+    const options = await optionsFor(world, { ...wish(), mode: "owned" }, state, {});
+    const plan = await createPlan(options);
+    expect((await applyPlan(plan, options)).summary.applied).toBe(1);
+    controlOf(world, key).addMember(groupIdOf(world, key), accountOf(world, key, "p1"));
+    expect(errorsIn(await applyPlan(plan, options))).toEqual([
+      expect.stringContaining("who put them back is somebody"),
+    ]);
+    expect(trueMembers(world, key, "Crew")).toEqual(["p0", "p1"]);
+  });
+
+  it.each(["without a memory", "before somebody else read it"])("takes nobody out when it was made %s", async (how) => {
+    const world = await startWith("docspace", [{ name: "Crew", members: ["p0", "p1"] }]);
+    const { otherCredentials } = world.sandbox.services.docspace;
+    const as = { docs: { apiKey: otherCredentials["admin"]?.["apiKey"] ?? "" } };
+    const state = await createStore().open();
+    const wish = { ...crew("p0"), adopt: true };
+    const keep = { ...crew("p0", "p1"), adopt: true };
+    const asOther = await optionsFor(world, wish, state, { as });
+    if (how === "without a memory") await run(world, keep, state);
+    const { state: _state, ...forgetful } = asOther;
+    const plan = await createPlan(how === "without a memory" ? forgetful : asOther);
+    if (how !== "without a memory") await run(world, keep, state);
+    expect(plan.summary.remove).toBe(1);
+    expect(errorsIn(await applyPlan(plan, asOther))).toContainEqual(
+      expect.stringMatching(/^docs was last read as .* as owner.*, of which the plan for .* as admin.* does not know/),
+    );
+    expect(trueMembers(world, "docs", "Crew")).toEqual(["p0", "p1"]);
+    // Planned with it in mind, and acknowledged, it goes.
+    const knowing = await createPlan({ ...asOther, allow: [{ guard: "changed-scope" }] });
+    expect((await applyPlan(knowing, asOther)).status).toBe("converged");
+    expect(trueMembers(world, "docs", "Crew")).toEqual(["p0"]);
+  });
+
+  it("makes no group again that it was making when its process ended", async () => {
+    const world = await startWith("docspace", [{ name: "Deck", members: ["p0"] }]);
+    const state = await createStore().open();
+    const wish: SpecWish = { groups: [...crew("p0").groups, { name: "Deck", members: ["p0", "p1"] }] };
+    const options = await optionsFor(world, wish, state, {});
+    const plan = await createPlan(options);
+    const changes = plan.providers.flatMap((part) => part.changes).filter(({ group }) => group === "Crew");
+    await state.beginRun({ runId: "run-dead", planId: plan.planId, startedAt: plan.createdAt }, plan);
+    await state.recordIntent("run-dead", { provider: "docs", sequence: 1, kind: "group.create", changes });
+    const report = await applyPlan(plan, options);
+    expect(errorsIn(report)).toEqual([
+      "A run that broke off was writing to the group since the plan was made; plan anew.",
+      "A run that broke off was writing to the group since the plan was made; plan anew.",
+    ]);
+    expect(controlOf(world, "docs").groups()).toHaveLength(1);
+    expect(trueMembers(world, "docs", "Deck")).toEqual(["p0", "p1"]);
+  });
+});
+
+it("a group is not taken for one that is pinned for another, which was left out this time", async () => {
+  const world = await startWith("docspace", [{ name: "Crew", members: ["p0", "p6", "p7"] }]);
+  const state = await createStore().open();
+  const { spec, ...options } = await optionsFor(world, { ...crew("p0"), adopt: true }, state, {});
+  const [target] = spec.targets;
+  if (!target) throw new Error("no target");
+  const everybody = ["p0", "p6", "p7"].map((person) => ({ person, role: "member" as const }));
+  const pinned = { ...target, group: "b", name: "Ops", groupId: groupIdOf(world, "docs"), members: everybody };
+  const both = { ...spec, targets: [{ ...target, group: "a" }, pinned] };
+  for (const only of [undefined, { groups: ["a"] }]) {
+    const report = await reconcile({ ...options, spec: both, ...(only && { only }) });
+    expect(report.providers[0]?.problems[0]?.message).toMatch(/^the groups a and b of the spec both mean "Crew"/);
+    expect(trueMembers(world, "docs", "Crew")).toEqual(["p0", "p6", "p7"]);
+  }
+});
+
+it("a group that was deleted from here is forgotten: its id may be given to another", async () => {
+  const state = await createStore().open();
+  const first = await startWith("neuroio");
+  const made = await run(first, crew("p1"), state);
+  const scope = await scopeOf(state, made, "faces");
+  expect([await state.managedGroups(scope), await state.ownedMemberships(scope)].map(({ length }) => length)).toEqual([
+    1, 1,
+  ]);
+  await takeBack(first, crew("p1"), state, made.runId, { allow: ["group-delete"] });
+  expect(first.sandbox.services.neuroio.control.groups()).toEqual([]);
+  expect([await state.managedGroups(scope), await state.ownedMemberships(scope)]).toEqual([[], []]);
+});
+
 describe("an invitation", () => {
   const invitedIn = (world: World) => controlOf(world, "lab").groups()[0]?.invited.toSorted() ?? [];
   const mail = (person: string) => `${person}@example.org`;
@@ -652,6 +776,42 @@ describe("an invitation", () => {
     world.sandbox.clearFaults();
     const again = await run(world, crew("p1", "p2", "p3"), state);
     expect([heldOf(again, world), again.summary.pending]).toEqual([["declined-invitation: p1"], 1]);
+  });
+
+  it("that was declined before anybody could see it is not sent again", async () => {
+    const world = await startWith("brainstem", [{ name: "Crew", owners: ["p0"] }]);
+    const state = await createStore().open();
+    const onEvent = (event: SyncEvent) => {
+      if (event.type === "batch") controlOf(world, "lab").answerInvitations("reject");
+    };
+    expect((await run(world, crew("p1"), state, { onEvent })).summary.skipped).toBe(1);
+    expect(heldOf(await run(world, crew("p1"), state), world)).toEqual(["declined-invitation: p1"]);
+  });
+
+  it("that a role has become, as its holder had just left, is remembered as one", async () => {
+    const world = await startWith("brainstem", [{ name: "Crew", owners: ["p0"], members: ["p1"] }]);
+    const state = await createStore().open();
+    const wish: SpecWish = { groups: [{ name: "Crew", managers: ["p1"] }] };
+    world.sandbox.addFault({
+      kind: "edit",
+      service: "brainstem",
+      when: "write",
+      at: "before",
+      times: 1,
+      edit: { action: "remove-member", group: "Crew", person: "p1" },
+    });
+    expect((await run(world, wish, state)).summary.pending).toBe(1);
+    controlOf(world, "lab").answerInvitations("reject");
+    expect(heldOf(await run(world, wish, state), world)).toEqual(["declined-invitation: p1"]);
+  });
+
+  it("is not sent by somebody else's token until that is acknowledged: it may have been declined", async () => {
+    const { world, state } = await scene();
+    controlOf(world, "lab").answerInvitations("reject", { account: mail("p1") });
+    const as = { lab: { token: "sandbox-brainstem-owner", account: "owner@sandbox.example" } };
+    controlOf(world, "lab").addMember(groupIdOf(world, "lab"), "owner@sandbox.example", "owner");
+    const report = await run(world, crew("p1", "p2"), state, { as });
+    expect(heldOf(report, world)).toEqual(["changed-scope: p1"]);
   });
 
   it("that was accepted is forgotten", async () => {
@@ -891,6 +1051,85 @@ describe("a run that died", () => {
     await takeBack(world, wish("p0"), state, runId, { allow: ["role-loss"] });
     await takeBack(world, wish("p0"), state, "run-dead");
     expect(trueMembers(world, "calls", "Crew")).toEqual(["p0"]);
+  });
+
+  it("was refused, and somebody else did it since: that is theirs", async () => {
+    const world = await startWith("docspace", [{ name: "Deck", members: ["p0"] }]);
+    const state = await createStore().open();
+    const wish: SpecWish = {
+      groups: [
+        { name: "Crew", members: ["p0"] },
+        { name: "Deck", members: ["p0", "p1"] },
+      ],
+    };
+    const { plan, changes } = await planOf(world, wish, state);
+    const of = (name: string) => changes.filter(({ group }) => group === name);
+    await die(state, plan, [
+      { kind: "group.create", changes: of("Crew"), outcome: "refused" },
+      { changes: of("Deck"), outcome: "refused" },
+    ]);
+    const control = controlOf(world, "docs");
+    control.addGroup({ name: "Crew", members: ["p0", "p5"] });
+    control.addMember(groupIdOf(world, "docs", "Deck"), accountOf(world, "docs", "p1"));
+    expect(heldOf(await run(world, wish, state), world)).toEqual(["adoption: p5"]);
+    expect(new Set(await statusesOf(state))).toEqual(new Set(["group.create: already", "p0: already", "p1: already"]));
+    const owned = { ...wish, groups: [{ name: "Deck", members: ["p0"] }], mode: "owned", adopt: true };
+    expect((await run(world, owned, state)).summary.applied).toBe(0);
+    expect(trueMembers(world, "docs", "Deck")).toEqual(["p0", "p1"]);
+  });
+
+  it("was making a group of which nobody knows whether it is the one with strangers in it: that one is not ours", async () => {
+    const world = await startWith("docspace");
+    const state = await createStore().open();
+    const { plan, changes } = await planOf(world, crew("p0"), state);
+    await die(state, plan, [{ kind: "group.create", changes }]);
+    controlOf(world, "docs").addGroup({ name: "Crew", members: ["p0", "p5"] });
+    expect(heldOf(await run(world, crew("p0"), state), world)).toEqual(["adoption: p5"]);
+  });
+
+  it("was at work on a group that has made room for another of its name: nothing is told of that one", async () => {
+    const world = await startWith("docspace", [{ name: "Crew", members: ["p0"] }]);
+    const state = await createStore().open();
+    const { plan, changes } = await planOf(world, crew("p0", "p1"), state);
+    await die(state, plan, [{ changes }]);
+    const control = controlOf(world, "docs");
+    control.renameGroup(groupIdOf(world, "docs"), "Old");
+    control.addGroup({ name: "Crew", members: ["p0", "p1"] });
+    await run(world, crew("p0", "p1"), state);
+    expect(await statusesOf(state)).toEqual(["p1: unknown"]);
+  });
+
+  it("invited somebody, and a run of fewer providers saw it: a refusal is noticed all the same", async () => {
+    const world = await startWorld({
+      services: ["brainstem", "docspace"],
+      seed: { people, groups: [{ name: "Crew", owners: ["p0"], members: ["p2"] }] },
+    });
+    onTestFinished(() => world.close());
+    const state = await createStore().open();
+    const { plan, changes } = await planOf(world, crew("p0", "p1"), state);
+    await state.beginRun({ runId: "run-dead", planId: plan.planId, startedAt: plan.createdAt }, plan);
+    const invited = changes.filter(({ account }) => account === "p1@example.org");
+    await state.recordIntent("run-dead", { provider: "lab", sequence: 1, kind: "members", changes: invited });
+    await state.recordOutcome("run-dead", "lab", 1, "answered");
+    const lab = controlOf(world, "lab");
+    const [batch] = [{ id: groupIdOf(world, "lab"), name: "Crew" }];
+    const [provider] = createProviders((await optionsFor(world, crew("p0"), state, {})).spec).filter(
+      ({ id }) => id === "lab",
+    );
+    await provider?.applyBatch(
+      {
+        kind: "members",
+        groups: [batch],
+        add: [{ account: "p1@example.org", role: "member" }],
+        update: [],
+        remove: [],
+      },
+      createCallContext(),
+    );
+    await run(world, crew("p0", "p1"), state, { only: { providers: ["lab"] } });
+    lab.answerInvitations("reject");
+    const report = await run(world, crew("p0", "p1"), state, { only: { providers: ["lab"] } });
+    expect(heldOf(report, world)).toContain("declined-invitation: p1");
   });
 
   it("invited somebody who has declined since: nobody is asked twice for that", async () => {

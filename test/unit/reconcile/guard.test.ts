@@ -73,7 +73,7 @@ describe("messages say what was found, how much, and the limit", () => {
     ],
     [
       "declined-invitation",
-      "Was invited before, and has declined or was taken off the list there; nobody is asked again unasked. Holds 1 change. Acknowledge with --allow declined-invitation:crew.",
+      "Was invited before, and the invitation is not there any more: declined, taken back there, or lost; nobody is asked again unasked. Holds 1 change. Acknowledge with --allow declined-invitation:crew.",
     ],
     ["group-delete", 'Deleting "crew" takes it from its 1 member, and what was shared with it may be lost for good.'],
     [

@@ -116,6 +116,31 @@ describe.each(Object.entries(placesIn(() => postgres)))("the state in %s", (_nam
     await state.close();
   });
 
+  test("a group that is gone is forgotten with everything in it, and no other", async () => {
+    const state = await fresh();
+    const groups = ["g1", "g2"].map((groupId) => ({ groupId, group: "night-shift", origin: "created" as const }));
+    const sent = ["g1", "g2"].map((groupId) => ({ groupId, account: "x", state: "gone" as const, sentAt: startedAt }));
+    const seen = ["g1", "g2"].map((groupId) => ({ groupId, version: "7", wish: "digest", readAt: startedAt }));
+    for (const scope of [faces, strangers]) {
+      await state.rememberGroups(scope, groups);
+      await state.rememberAdded(scope, "r1", [...keys(2), ...keys(1, "g2")]);
+      await state.rememberInvitations(scope, sent);
+      await state.rememberVerified(scope, seen);
+    }
+    await state.forgetGroups(faces, ["g1", "g3", "g1"]);
+    await state.forgetGroups(faces, []);
+    for (const [scope, left] of [
+      [faces, 1],
+      [strangers, 2],
+    ] as const) {
+      expect(await state.managedGroups(scope)).toEqual(groups.slice(-left));
+      expect(await state.ownedMemberships(scope)).toEqual([...keys(2), ...keys(1, "g2")].slice(left === 1 ? 2 : 0));
+      expect(await state.invitations(scope)).toEqual(sent.slice(-left));
+      expect(await state.verifiedGroups(scope)).toEqual(seen.slice(-left));
+    }
+    await state.close();
+  });
+
   test("lists come in the order of bytes, whatever the language of the database", async () => {
     const state = await fresh();
     const accounts = ["b", "a", "B", "ä", "Z", "_", "😀", "\uFFFD"];
@@ -443,6 +468,17 @@ describe("all stores do alike", () => {
       step("rememberIdentity", [scope], (state, ...args) => state.rememberIdentity(...args)),
       step("rememberGroups", [scope, fc.array(group, { maxLength: 4 })], (state, ...args) =>
         state.rememberGroups(...args),
+      ),
+      step(
+        "forgetGroups",
+        [
+          scope,
+          fc.array(
+            pair.map(({ groupId }) => groupId),
+            { maxLength: 3 },
+          ),
+        ],
+        (state, ...args) => state.forgetGroups(...args),
       ),
       step("rememberAdded", [scope, runId, pairs], (state, ...args) => state.rememberAdded(...args)),
       step("forgetMemberships", [scope, pairs], (state, ...args) => state.forgetMemberships(...args)),
