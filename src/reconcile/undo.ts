@@ -19,10 +19,13 @@ export interface Deed {
   readonly wasUndo?: boolean;
 }
 
-/** Everything that a run did, by provider and group. Limits of guards come from the spec at hand. */
+/** Everything that a run did, or may have done to somebody, by provider and group. Limits of guards come from the spec at hand. */
 export function listDeeds(report: Report, spec: Pick<Spec, "targets" | "guards">): readonly Deed[] {
   return report.providers.flatMap(({ id, outcomes }) => {
-    const done = outcomes.filter(({ status }) => status === "applied" || status === "pending");
+    const done = outcomes.filter(
+      ({ status, account }) =>
+        status === "applied" || status === "pending" || (status === "unknown" && account !== undefined),
+    );
     return [...groupBy(done, ({ group }) => group)].map(([group, ofGroup]) => ({
       target: targetOf(id, group, ofGroup, guardsOf(id, group, spec)),
       outcomes: ofGroup,
@@ -104,7 +107,12 @@ function invertAll(
   const inverse = outcomes
     .toReversed()
     .map((outcome) =>
-      invert(outcome, actual.get(outcome.account ?? ""), group, wasUndo || isOurs(group.id, outcome.account ?? "")),
+      invert(
+        outcome,
+        actual.get(outcome.account ?? ""),
+        group,
+        (wasUndo && outcome.status !== "unknown") || isOurs(group.id, outcome.account ?? ""),
+      ),
     );
   const changes = inverse
     .flatMap((each) => ("change" in each ? [each.change] : []))
@@ -170,6 +178,9 @@ function invert(
     ...(account !== undefined && { account }),
     ...(label !== undefined && { label }),
   };
+  if (outcome.status === "unknown" && !(outcome.type === "member.add" && (isOurs || !member))) {
+    return { note: `nobody knows whether that run did ${outcome.type} of ${nameOf(outcome)}; left alone` };
+  }
   switch (outcome.type) {
     case "member.add":
       if (!member) return {};

@@ -74,10 +74,18 @@ function inverse(outcomes: readonly Did[], { there, capabilities = everything, o
 const lines = (outcomes: readonly Did[], now: Now): readonly string[] => inverse(outcomes, now).changes.map(line);
 
 describe("what a run did", () => {
-  it("is what was applied, or waits for an answer; what was held, refused or so already is not taken back", () => {
+  it("is what was applied, waits for an answer, or may have been done; nothing that was held, refused or so already", () => {
     const statuses = ["applied", "pending", "already", "held", "skipped", "failed", "unknown"] as const;
     const deeds = listDeeds(reportOf(...statuses.map((status) => added(status, { status }))), spec);
-    expect(deeds.flatMap(({ outcomes }) => outcomes.map(({ person }) => person))).toEqual(["applied", "pending"]);
+    expect(deeds.flatMap(({ outcomes }) => outcomes.map(({ person }) => person))).toEqual([
+      "applied",
+      "pending",
+      "unknown",
+    ]);
+    // Whether the group itself was made or deleted is nothing to guess about.
+    expect(listDeeds(reportOf({ ...created, status: "unknown" }, { ...deleted(), status: "unknown" }), spec)).toEqual(
+      [],
+    );
   });
 
   it("is one deed for each group at each provider", () => {
@@ -319,6 +327,30 @@ it("an addition that somebody else has made anew since is left alone, and that i
   const now = { there: actual("crew", ["ada", "ben"]), ours: ["@ben"] };
   expect(inverse([added("ada"), added("ben")], now).changes.map(line)).toEqual(["crew - ben"]);
   expect(inverse([added("ada")], now).notes).toEqual(["crew: ada was taken out and put back since; left alone"]);
+});
+
+it("what nobody knows the end of is left alone, and that is said, but for whom the run is known to have added", () => {
+  const [ada, ben, cy] = [added("ada"), added("ben"), removed("cy")].map((did) => ({
+    ...did,
+    status: "unknown" as const,
+  }));
+  const now = { there: actual("crew", ["ada", "ben"]), ours: ["@ada"] };
+  const diff = inverse(
+    [ada, ben, cy].filter((did) => did !== undefined),
+    now,
+  );
+  expect(diff.changes.map(line)).toEqual(["crew - ada"]);
+  expect(diff.notes).toEqual([
+    "crew: nobody knows whether that run did member.remove of cy; left alone",
+    "crew: nobody knows whether that run did member.add of ben; left alone",
+  ]);
+  // Gone already is as good as taken back.
+  expect(
+    inverse(
+      [ada].filter((did) => did !== undefined),
+      { there: actual("crew", []) },
+    ),
+  ).toMatchObject({ changes: [], notes: [] });
 });
 
 it("whom an undo put back is taken out again, whoever had added them first", () => {
