@@ -82,6 +82,25 @@ export async function recall(state: State, scope: Scope): Promise<ProviderMemory
   };
 }
 
+/** Invitations that the service said yes to in runs without an end, which may have died before they wrote that down. */
+export async function recallOpenInvitations(
+  state: State,
+  { provider, identity }: Scope,
+): Promise<readonly MembershipKey[]> {
+  const invited: MembershipKey[] = [];
+  for (const { runId } of await state.openRuns()) {
+    const run = await state.run(runId);
+    if (!run?.plan.providers.some((part) => part.id === provider && part.identity === identity)) continue;
+    for (const entry of run.journal) {
+      if (entry.provider !== provider || entry.outcome !== "answered") continue;
+      for (const { type, groupId, account } of entry.changes) {
+        if (type === "member.add" && groupId !== undefined && account !== undefined) invited.push({ groupId, account });
+      }
+    }
+  }
+  return invited;
+}
+
 /** Recalls which account each person had when last resolved. */
 export async function recallAccounts(state: State, scope: Scope): Promise<ReadonlyMap<string, FormerAccount>> {
   return new Map((await state.knownAccounts(scope)).map((each) => [each.person, each]));

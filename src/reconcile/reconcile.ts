@@ -50,6 +50,7 @@ import {
   recall,
   recallAccounts,
   recallIds,
+  recallOpenInvitations,
   rememberAccounts,
   rememberAnswers,
   rememberBroken,
@@ -502,7 +503,9 @@ async function draftProvider(
       const part = plan && concludeProvider(each, plan, readings, isNamedIn(spec, id));
       if (state && part) await rememberBroken(state, each, plan, part, capabilities.invitations.value);
     }
-    const memory = state ? findDeclined(await recall(state, scope), readings) : NO_MEMORY;
+    const recalled = state ? await recall(state, scope) : NO_MEMORY;
+    const sent = state && capabilities.invitations.value ? await recallOpenInvitations(state, scope) : [];
+    const memory = findDeclined({ ...recalled, invited: [...recalled.invited, ...sent] }, readings);
     const then = state && former !== scope.identity ? await recall(state, { ...scope, identity: former }) : memory;
     if (state && run.lease) {
       await rememberAnswers(state, scope, readings);
@@ -539,10 +542,10 @@ async function draftProvider(
     ];
     const guards = spec.providers.find((entry) => entry.id === id)?.guards ?? spec.guards;
     const own = report.ownAccount === undefined ? {} : { ownAccount: report.ownAccount };
-    const { formerIdentity, ...recollection } = memory;
+    const { formerIdentity, ...rest } = memory;
     // Acknowledged for one group, it is still another account for all others.
     const isNew = formerIdentity !== undefined && !isAllowed("changed-scope", undefined, allow);
-    const recalled = { ...recollection, ...(isNew && { formerIdentity }) };
+    const recollection = { ...rest, ...(isNew && { formerIdentity }) };
     return {
       access,
       readings,
@@ -554,7 +557,7 @@ async function draftProvider(
         guards,
         identities,
         ...own,
-        recollection: recalled,
+        recollection,
         holders,
         targets: diffs.map((diff) => noteContested(diff, memory)),
       },

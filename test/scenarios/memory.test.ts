@@ -1146,6 +1146,16 @@ describe("a run that died", () => {
     expect(report.summary.pending).toBe(1);
   });
 
+  it("invited somebody who has declined since: a plan sees it, though it writes nothing down", async () => {
+    const world = await startWith("brainstem", [{ name: "Crew", owners: ["p0"] }]);
+    const state = await createStore().open();
+    const { plan, changes } = await planOf(world, crew("p1", "p2"), state);
+    await die(state, plan, [{ changes: changes.filter(({ person }) => person === "p1"), outcome: "answered" }]);
+    const next = (await planOf(world, crew("p1", "p2"), state)).plan;
+    expect(heldIn(next).map(({ guard, person }) => [guard, person])).toEqual([["declined-invitation", "p1"]]);
+    expect(next.summary.add).toBe(1);
+  });
+
   it("waits for a run that reads its groups, and then for none that never will", async () => {
     const world = await startWith("docspace", [
       { name: "Crew", members: ["p0"] },
