@@ -146,7 +146,7 @@ describe("Ctrl-C", () => {
     sandbox = many;
     many.addFault({ kind: "hang", ms: 60_000, when: "write", times: 0 });
     folder.write("many.json", manySpec(many));
-    const running = start(["apply", "--yes", "-c", "many.json"], { cwd: folder.path });
+    const running = start(["apply", "--yes", "--no-state", "-c", "many.json"], { cwd: folder.path });
     await untilWrites(many, 1);
     running.child.kill("SIGINT");
     await running.until(/stopping after what is under way/);
