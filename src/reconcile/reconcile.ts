@@ -373,11 +373,12 @@ async function concludeRuns(
   run: Run,
   spec: Spec,
 ): Promise<readonly ProviderDraft[]> {
-  const readings = new Map(drafts.map(({ access, readings: found }) => [access.provider.id, found]));
+  const readingsOf = ({ id, identity }: ProviderPlan) =>
+    drafts.find(({ access }) => access.provider.id === id && access.report?.identity === identity)?.readings ?? [];
   const notes: string[] = [];
   for (const each of broken) {
     const parts = each.plan.providers.map((plan) =>
-      concludeProvider(each, plan, readings.get(plan.id) ?? [], isNamedIn(spec, plan.id)),
+      concludeProvider(each, plan, readingsOf(plan), isNamedIn(spec, plan.id)),
     );
     const known = parts.filter((part) => part !== undefined);
     if (known.length < parts.length) continue;

@@ -1146,6 +1146,23 @@ describe("a run that died", () => {
     expect(report.summary.pending).toBe(1);
   });
 
+  it("is not judged by what somebody else sees", async () => {
+    const world = await startWorld({
+      services: ["docspace", "genesys"],
+      seed: { people, groups: [{ name: "Crew", members: ["p0"] }] },
+    });
+    onTestFinished(() => world.close());
+    const { otherCredentials } = world.sandbox.services.docspace;
+    const as = { docs: { apiKey: otherCredentials["admin"]?.["apiKey"] ?? "" } };
+    const state = await createStore().open();
+    const { plan, changes } = await planOf(world, crew("p0", "p1"), state);
+    await die(state, plan, [{ changes: changes.slice(0, 1) }]);
+    await run(world, crew("p0", "p1"), state, { as });
+    expect((await state.run("run-dead"))?.report).toBeUndefined();
+    await run(world, crew("p0", "p1"), state);
+    expect((await state.run("run-dead"))?.report?.providers).toHaveLength(2);
+  });
+
   it("invited somebody who has declined since: a plan sees it, though it writes nothing down", async () => {
     const world = await startWith("brainstem", [{ name: "Crew", owners: ["p0"] }]);
     const state = await createStore().open();
