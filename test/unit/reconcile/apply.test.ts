@@ -264,6 +264,34 @@ describe("a batch of which nobody knows the end", () => {
     expect(linesOf(report).at(-1)).toBe("member.add p5 failed refused");
   });
 
+  it("looks after every refusal who was invited by it", async () => {
+    const invited: string[] = [];
+    const provider: MemoryProvider = lab({
+      capabilities: { invitations: fact(true) },
+      onWrite: (batch) => {
+        const all = names(batch);
+        // The first one is invited whatever becomes of the others.
+        invited.push(...(all.includes("p5") ? all.slice(0, 1).filter((id) => id !== "p5") : all));
+        if (!all.includes("p5")) return;
+        for (const id of all.slice(0, 1)) if (id !== "p5") provider.control.addMember("g", id);
+        throw refused({ status: 400 });
+      },
+    });
+    const report = await run(provider, [crew(["p0", "p1", "p2", "p3", "p4", "p5"])], { verifyMs: 50 });
+    expect(invited.toSorted()).toEqual(["p2", "p3", "p4"]);
+    expect(linesOf(report).at(-1)).toBe("member.add p5 failed refused");
+  });
+
+  it("takes nothing for its own because somebody else is invited there", async () => {
+    const provider = lab({
+      groups: [{ id: "g", name: "crew", members: ["p0", "p1", "p2"], invited: ["p9"] }],
+      capabilities: { invitations: fact(true) },
+      onWrite: () => ({ thrownAfter: refused({ status: 400 }) }),
+    });
+    const report = await run(provider, [group("crew", { members: ["p0"], owners: ["p1", "p2"], mode: "additive" })]);
+    expect(linesOf(report)).toEqual(["member.update p1 already", "member.update p2 already"]);
+  });
+
   it.each([
     ["is ours where the service refused it all the same", true, "pending"],
     ["is somebody else's where nothing was sent", false, "already"],

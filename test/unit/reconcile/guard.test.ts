@@ -745,6 +745,19 @@ describe("mode owned", () => {
   });
 });
 
+it("where somebody else has read it before, nobody is invited unasked; who can be added is", () => {
+  const { recollection } = scenes["changed-scope"];
+  const scene: Scene = {
+    wanted: [group("crew", { members: ["ada", "ben"], owners: ["cy"] })],
+    there: [actual("crew", ["ada", "cy"])],
+    ...(recollection && { recollection }),
+  };
+  expect(compare(scene).heldLines).toEqual([]);
+  const inviting = { ...scene, capabilities: { ...everything, invitations: fact(true) } };
+  expect(compare(inviting).heldLines).toEqual([expect.stringMatching(/^changed-scope.* crew \+ ben$/)]);
+  expect(compare(inviting).lines).toEqual(["crew ~ cy member → owner"]);
+});
+
 it("a group that is remembered as ours needs no adoption", () => {
   const id = compare(scenes.adoption).held[0]?.groupId ?? "";
   expect(compare({ ...scenes.adoption, recollection: { managed: new Map([[id, "crew"]]) } }).held).toEqual([]);

@@ -254,6 +254,26 @@ it.each(["disabled", "active"] as const)(
   },
 );
 
+it("a hand-over waits for its own group, whatever another is given meanwhile", async () => {
+  const guards = { ...noLimits, minOwners: 1 };
+  const provider = lab({
+    groups: [
+      { id: "g", name: "crew", members: [{ account: "p0", role: "owner" }] },
+      { id: "h", name: "deck", members: ["p3"] },
+    ],
+    onWrite: (batch) => (names(batch).includes("p2") ? { ignored: true } : undefined),
+  });
+  const report = await run(provider, [
+    group("crew", { members: ["p0"], owners: ["p1"], guards }),
+    group("deck", { members: ["p3"], owners: ["p2"], guards }),
+  ]);
+  expect(linesOf(report)).toEqual([
+    "member.add p1 applied",
+    "member.update p0 applied",
+    "member.add p2 skipped not-applied",
+  ]);
+});
+
 it("what waits is counted as calls of its own", () => {
   const change = { group: "crew", role: "member", reason: "" } as const;
   const adds = { ...change, type: "member.add", account: "a" } as const;
