@@ -62,12 +62,12 @@ describe("who has a role and is there by it alone", () => {
   const scene: TargetDiff = { ...diff, reading: { ...reading, snapshot: { ...reading.snapshot, members } } };
 
   it("is looked up where somebody loses that role, and no plain member is", () => {
-    const nested = {
-      ...scene.reading,
+    const nested: TargetDiff["reading"] = {
+      ...reading,
       snapshot: { ...reading.snapshot, members: members.map((each) => ({ ...each, direct: false })) },
     };
     expect(holdersToConfirm([scene])).toEqual(["@ada"]);
-    expect(holdersToConfirm([{ ...scene, reading: nested as typeof reading }])).toEqual(["@ada", "@ben"]);
+    expect(holdersToConfirm([{ ...scene, reading: nested }])).toEqual(["@ada", "@ben"]);
     expect(holdersToConfirm([{ ...scene, changes: [] }])).toEqual([]);
   });
 
