@@ -166,7 +166,8 @@ Examples:
       "plan (or take a saved plan), ask, apply, and read back",
       async () => (await import("./commands/apply.js")).runApply,
       `Run it again at any time: it does what is missing, and nothing twice.
-A saved plan is applied as it was made; a group that has changed since is left out.
+A saved plan is applied as it was made; a group that has changed since, or in which the state has
+recorded something new (an invitation, a broken run), is left out.
 Ctrl-C stops after what is under way and tells what was done.
 
 Examples:

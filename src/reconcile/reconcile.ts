@@ -171,8 +171,9 @@ export async function createPlan(options: PlanOptions): Promise<Plan> {
 
 /**
  * Applies a plan, fresh or from a file. Every group is looked at again first: one that has moved since the plan was
- * made, or cannot be read any more, is left out, and the report says so. Held changes go along where the plan carries a
- * valid approval. Throws `plan-invalid` when the plan was changed, is too old, or was made for another account of the
+ * made, or cannot be read any more, is left out, and the report says so; so is one that the memory tells something of since
+ * (somebody was invited, or put back by others, or a run broke off). Held changes go along where the plan carries a valid
+ * approval. Throws `plan-invalid` when the plan was changed, is too old, or was made for another account of the
  * provider; `busy` when another run is at work on the same accounts.
  */
 export async function applyPlan(plan: Plan, options: RunOptions): Promise<Report> {

@@ -19,7 +19,10 @@ export interface Deed {
   readonly wasUndo?: boolean;
 }
 
-/** Everything that a run did, or may have done to somebody, by provider and group. Limits of guards come from the spec at hand. */
+/**
+ * Everything that a run did, or may have done to somebody, by provider and group. Limits of guards come from the spec at
+ * hand.
+ */
 export function listDeeds(report: Report, spec: Pick<Spec, "targets" | "guards">): readonly Deed[] {
   return report.providers.flatMap(({ id, outcomes }) => {
     const done = outcomes.filter(
@@ -179,7 +182,7 @@ function invert(
     ...(label !== undefined && { label }),
   };
   if (outcome.status === "unknown" && !(outcome.type === "member.add" && (isOurs || !member))) {
-    return { note: `nobody knows whether that run did ${outcome.type} of ${nameOf(outcome)}; left alone` };
+    return { note: `how the change for ${nameOf(outcome)} ended in that run is not known; left alone` };
   }
   switch (outcome.type) {
     case "member.add":

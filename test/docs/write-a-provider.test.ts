@@ -63,7 +63,7 @@ describe("the guide for writing a provider", () => {
     let from = 0;
     for (const piece of piecesOf(code)) {
       const end = findEnd(source, piece, from);
-      expect(end, `in ${file} after line ${from}:\n${piece.join("\n")}`).toBeDefined();
+      expect(end ?? -1, `in ${file} after line ${from}:\n${piece.join("\n")}`).toBeGreaterThan(from);
       from = end ?? from;
     }
   });

@@ -341,8 +341,8 @@ it("what nobody knows the end of is left alone, and that is said, but for whom t
   );
   expect(diff.changes.map(line)).toEqual(["crew - ada"]);
   expect(diff.notes).toEqual([
-    "crew: nobody knows whether that run did member.remove of cy; left alone",
-    "crew: nobody knows whether that run did member.add of ben; left alone",
+    "crew: how the change for cy ended in that run is not known; left alone",
+    "crew: how the change for ben ended in that run is not known; left alone",
   ]);
   // Gone already is as good as taken back.
   expect(
